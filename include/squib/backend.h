@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Backends: what executes guest code.
+ *
+ * A backend is one immutable object with static lifetime; all calls here
+ * may be made from any thread.
+ */
+#ifndef SQUIB_BACKEND_H
+#define SQUIB_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <squib/error.h>
+#include <squib/vcpu.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct squib_backend;
+
+/* What a backend can do beyond the basics. A VM configuration that needs an
+ * absent capability is refused before anything starts. */
+enum squib_cap {
+    SQUIB_CAP_HARDWARE = 1 << 0,   /* runs on virtualization hardware */
+    SQUIB_CAP_IRQCHIP = 1 << 1,    /* has local APICs and an I/O APIC */
+    SQUIB_CAP_SMP = 1 << 2,        /* more than one vCPU */
+    SQUIB_CAP_DIRTY_LOG = 1 << 3,
+    SQUIB_CAP_IOEVENTFD = 1 << 4,
+    SQUIB_CAP_IRQFD = 1 << 5,
+    SQUIB_CAP_INSN_COUNT = 1 << 6, /* squib_vcpu_insn_count() is exact */
+    SQUIB_CAP_DEBUG = 1 << 7,      /* single step, DEBUG exits */
+    SQUIB_CAP_VCPU_EXITS = 1 << 8, /* vCPU exits reach the caller */
+    SQUIB_CAP_READONLY_MEM = 1 << 9, /* write to read-only = MMIO exit */
+};
+
+/* Backends in probe order, hardware first. NULL past the end. */
+const struct squib_backend *squib_backend_at(size_t i);
+const char *squib_backend_name(const struct squib_backend *be); /* "kvm" */
+const char *squib_backend_summary(const struct squib_backend *be);
+uint64_t squib_backend_caps(const struct squib_backend *be);
+
+/* Finds out by running a few guest instructions whether the backend can
+ * run Linux here. 0, or an error whose text says what is missing and what
+ * to do about it. Takes a few milliseconds and keeps nothing open. */
+int squib_backend_probe(const struct squib_backend *be,
+                        struct squib_error *err);
+
+/* Chooses by name. "auto" takes the first backend that passes its probe.
+ * `why` (optional, `why_len` bytes) receives one line for people that says
+ * which was taken and why others were not. Errors: SQUIB_E_NOTFOUND for an
+ * unknown name, or the named backend's probe error. */
+int squib_backend_choose(const char *name, const struct squib_backend **out,
+                         char *why, size_t why_len, struct squib_error *err);
+
+/* The CPUID leaves that this backend can offer. *n is the room in leaves on
+ * entry and their number on return. Errors: SQUIB_E_RANGE if *n is small. */
+int squib_backend_cpuid(const struct squib_backend *be,
+                        struct squib_x86_cpuid *leaves, size_t *n,
+                        struct squib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

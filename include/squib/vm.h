@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual machine as the backend sees it: memory, vCPUs, interrupts. (The
+ * whole machine with kernel and devices is built above this.)
+ */
+#ifndef SQUIB_VM_H
+#define SQUIB_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <squib/backend.h>
+#include <squib/error.h>
+#include <squib/memory.h>
+#include <squib/vcpu.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SQUIB_VCPUS_MAX 32
+
+struct squib_vm_config {
+    uint32_t vcpus; /* 1 .. SQUIB_VCPUS_MAX */
+    bool irqchip;   /* local APICs and an I/O APIC with 24 pins; without
+                       them every HLT comes out as an exit and interrupts
+                       cannot be raised */
+    bool dirty_log; /* squib_vm_dirty_log() will be used */
+};
+
+/* Makes a VM whose guest-physical memory is `mem` (all ranges added so far
+ * are mapped read-write-execute). `mem` must outlive the VM; the caller
+ * owns both. Errors: SQUIB_E_INVAL, SQUIB_E_NOSUPPORT, SQUIB_E_OS. */
+int squib_vm_new(const struct squib_backend *be,
+                 const struct squib_vm_config *config,
+                 struct squib_memory *mem, struct squib_vm **out,
+                 struct squib_error *err);
+
+/* Frees a VM whose vCPUs have all been freed. NULL is allowed. */
+void squib_vm_free(struct squib_vm *vm);
+
+/* Maps host memory [hva, hva + len) at gpa. The caller keeps it alive until
+ * unmap or free. Page-aligned, no overlap with anything mapped. unmap and
+ * protect take exactly a range that was mapped. No vCPU may run. */
+int squib_vm_map(struct squib_vm *vm, struct squib_range range, void *hva,
+                 uint32_t prot, struct squib_error *err);
+int squib_vm_unmap(struct squib_vm *vm, struct squib_range range,
+                   struct squib_error *err);
+int squib_vm_protect(struct squib_vm *vm, struct squib_range range,
+                     uint32_t prot, struct squib_error *err);
+
+/* Sets the level of interrupt line `gsi` (0..23, an I/O APIC pin). Any
+ * thread. Errors: SQUIB_E_INVAL, SQUIB_E_STATE without irqchip. */
+int squib_vm_irq(struct squib_vm *vm, uint32_t gsi, bool level,
+                 struct squib_error *err);
+
+/* Delivers a message-signalled interrupt (SDM vol. 3, 11.11). Any thread. */
+int squib_vm_msi(struct squib_vm *vm, uint64_t gpa, uint32_t data,
+                 struct squib_error *err);
+
+/* Moves the dirty log of a mapped range into `bitmap` (one bit a 4 KiB
+ * page, lowest page in bit 0 of bitmap[0]) and clears it. May over-report.
+ * No vCPU may run. Errors: SQUIB_E_STATE if not enabled, SQUIB_E_RANGE. */
+int squib_vm_dirty_log(struct squib_vm *vm, struct squib_range range,
+                       uint64_t *bitmap, struct squib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

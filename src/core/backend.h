@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a backend provides: three constant tables of functions, and the base
+ * structs that its own VM and vCPU structs embed first.
+ *
+ * The contracts of the operations are those of the public functions of the
+ * same name (<squib/vm.h>, <squib/vcpu.h>); the public layer has already
+ * checked arguments that can be checked without the backend. Operations
+ * marked "optional" may be NULL; each has a capability bit.
+ */
+#ifndef SQ_CORE_BACKEND_H
+#define SQ_CORE_BACKEND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <squib/backend.h>
+#include <squib/vm.h>
+
+#include "core/memory.h"
+
+struct squib_backend {
+    const char *name;    /* "soft" */
+    const char *summary; /* a line for people */
+    uint64_t (*caps)(void);
+    int (*probe)(struct squib_error *err);
+    int (*cpuid)(struct squib_x86_cpuid *leaves, size_t *n,
+                 struct squib_error *err);
+    /* Creates without memory; core maps the ranges of mem afterwards. */
+    int (*vm_new)(const struct squib_vm_config *config,
+                  struct squib_memory *mem, struct squib_vm **out,
+                  struct squib_error *err);
+};
+
+struct sq_vm_ops {
+    void (*free)(struct squib_vm *vm);
+    int (*map)(struct squib_vm *vm, struct squib_range range, void *hva,
+               uint32_t prot, struct squib_error *err);
+    int (*unmap)(struct squib_vm *vm, struct squib_range range,
+                 struct squib_error *err);
+    int (*protect)(struct squib_vm *vm, struct squib_range range,
+                   uint32_t prot, struct squib_error *err);
+    int (*vcpu_new)(struct squib_vm *vm, uint32_t index,
+                    struct squib_vcpu **out, struct squib_error *err);
+    int (*irq)(struct squib_vm *vm, uint32_t gsi, bool level,
+               struct squib_error *err); /* optional: IRQCHIP */
+    int (*msi)(struct squib_vm *vm, uint64_t gpa, uint32_t data,
+               struct squib_error *err); /* optional: IRQCHIP */
+    int (*dirty_log)(struct squib_vm *vm, struct squib_range range,
+                     uint64_t *bitmap,
+                     struct squib_error *err); /* optional: DIRTY_LOG */
+    /* A write of `len` bytes (0: any) to an MMIO gpa or PIO port rings fd
+     * instead of exiting. optional: IOEVENTFD */
+    int (*ioeventfd)(struct squib_vm *vm, bool pio, uint64_t where,
+                     uint32_t len, int fd, bool assign,
+                     struct squib_error *err);
+    /* Ringing fd pulses gsi. optional: IRQFD */
+    int (*irqfd)(struct squib_vm *vm, uint32_t gsi, int fd, bool assign,
+                 struct squib_error *err);
+};
+
+struct sq_vcpu_ops {
+    void (*free)(struct squib_vcpu *vcpu);
+    struct squib_exit *(*run)(struct squib_vcpu *vcpu);
+    void (*cancel)(struct squib_vcpu *vcpu);
+    void (*park)(struct squib_vcpu *vcpu, uint64_t deadline_ns);
+    int (*set_cpuid)(struct squib_vcpu *vcpu,
+                     const struct squib_x86_cpuid *leaves, size_t n,
+                     struct squib_error *err);
+    int (*get_state)(struct squib_vcpu *vcpu, uint32_t parts,
+                     struct squib_x86_64_state *st, struct squib_error *err);
+    int (*set_state)(struct squib_vcpu *vcpu, uint32_t parts,
+                     const struct squib_x86_64_state *st,
+                     struct squib_error *err);
+    uint64_t (*insn_count)(const struct squib_vcpu *vcpu); /* optional */
+};
+
+/* Bases. The backend fills ops; core fills the rest after *_new. */
+struct squib_vm {
+    const struct sq_vm_ops *ops;
+    const struct squib_backend *backend;
+    struct squib_memory *mem;
+    struct squib_vm_config config;
+};
+
+struct squib_vcpu {
+    const struct sq_vcpu_ops *ops;
+    struct squib_vm *vm;
+    uint32_t index;
+    struct squib_exit exit; /* what run() returns a pointer to */
+};
+
+/* The registry (src/backends/registry.c): a NULL-terminated list in probe
+ * order, and the mock, which only tests name. Linked in, not registered. */
+extern const struct squib_backend *const sq_backends[];
+
+#endif

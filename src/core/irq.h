@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An interrupt line as a device holds it. */
+#ifndef SQ_CORE_IRQ_H
+#define SQ_CORE_IRQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sq_irq {
+    /* Sets the level of the line; any thread. NULL: not connected. */
+    void (*set)(void *ctx, uint32_t gsi, bool level);
+    void *ctx;
+    uint32_t gsi;
+};
+
+static inline void sq_irq_set(const struct sq_irq *irq, bool level)
+{
+    if (irq->set)
+        irq->set(irq->ctx, irq->gsi, level);
+}
+
+/* An edge: up and down again. */
+static inline void sq_irq_pulse(const struct sq_irq *irq)
+{
+    sq_irq_set(irq, true);
+    sq_irq_set(irq, false);
+}
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "core/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/util.h"
+
+struct squib_memory {
+    size_t count;
+    struct sq_memory_region region[SQ_MEMORY_REGIONS_MAX]; /* by gpa */
+    struct sq_memory_watcher watcher;
+};
+
+int squib_memory_new(struct squib_memory **out, struct squib_error *err)
+{
+    *out = calloc(1, sizeof(**out));
+    if (!*out)
+        return sq_err_set(err, SQUIB_E_NOMEM, "guest memory: no memory");
+    return 0;
+}
+
+void squib_memory_free(struct squib_memory *mem)
+{
+    if (!mem)
+        return;
+    for (size_t i = 0; i < mem->count; i++) {
+        munmap(mem->region[i].hva, mem->region[i].len);
+        close(mem->region[i].fd);
+    }
+    free(mem);
+}
+
+static int region_map(struct sq_memory_region *r, struct squib_error *err)
+{
+    void *hva;
+
+    r->fd = memfd_create("guest-memory", MFD_CLOEXEC);
+    if (r->fd < 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "guest memory: memfd");
+    if (ftruncate(r->fd, (off_t)r->len) != 0) {
+        close(r->fd);
+        return sq_err_os(err, SQUIB_E_OS, errno,
+                         "guest memory: cannot size %llu MiB",
+                         (unsigned long long)(r->len >> 20));
+    }
+    hva = mmap(NULL, r->len, PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_NORESERVE, r->fd, 0);
+    if (hva == MAP_FAILED) {
+        close(r->fd);
+        return sq_err_os(err, SQUIB_E_OS, errno,
+                         "guest memory: cannot map %llu MiB",
+                         (unsigned long long)(r->len >> 20));
+    }
+    r->hva = hva;
+    return 0;
+}
+
+int squib_memory_add(struct squib_memory *mem, struct squib_range range,
+                     struct squib_error *err)
+{
+    struct sq_memory_region r = {.gpa = range.gpa, .len = range.len};
+    uint64_t end;
+    size_t at = 0;
+    int rc;
+
+    if (range.len == 0 || (range.gpa | range.len) % SQUIB_PAGE_SIZE != 0 ||
+        sq_add_overflow(range.gpa, range.len, &end) || end > 1ull << 52)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "guest memory: range %#llx+%#llx is not "
+                          "page-aligned or too large",
+                          (unsigned long long)range.gpa,
+                          (unsigned long long)range.len);
+    if (mem->count == SQ_MEMORY_REGIONS_MAX)
+        return sq_err_set(err, SQUIB_E_RANGE,
+                          "guest memory: more than %d ranges",
+                          SQ_MEMORY_REGIONS_MAX);
+    for (size_t i = 0; i < mem->count; i++) {
+        if (sq_overlaps(range.gpa, range.len, mem->region[i].gpa,
+                        mem->region[i].len))
+            return sq_err_set(err, SQUIB_E_RANGE,
+                              "guest memory: range %#llx+%#llx overlaps",
+                              (unsigned long long)range.gpa,
+                              (unsigned long long)range.len);
+        if (mem->region[i].gpa < range.gpa)
+            at = i + 1;
+    }
+    rc = region_map(&r, err);
+    if (rc)
+        return rc;
+    memmove(&mem->region[at + 1], &mem->region[at],
+            (mem->count - at) * sizeof(r));
+    mem->region[at] = r;
+    mem->count++;
+    return 0;
+}
+
+uint64_t squib_memory_size(const struct squib_memory *mem)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < mem->count; i++)
+        sum += mem->region[i].len;
+    return sum;
+}
+
+size_t sq_memory_region_count(const struct squib_memory *mem)
+{
+    return mem->count;
+}
+
+const struct sq_memory_region *
+sq_memory_region_at(const struct squib_memory *mem, size_t i)
+{
+    return &mem->region[i];
+}
+
+static const struct sq_memory_region *
+region_of(const struct squib_memory *mem, uint64_t gpa)
+{
+    for (size_t i = 0; i < mem->count; i++) {
+        const struct sq_memory_region *r = &mem->region[i];
+
+        if (gpa >= r->gpa && gpa - r->gpa < r->len)
+            return r;
+    }
+    return NULL;
+}
+
+void *sq_memory_ptr(const struct squib_memory *mem, uint64_t gpa,
+                    uint64_t len)
+{
+    const struct sq_memory_region *r = region_of(mem, gpa);
+
+    if (!r || len > r->len - (gpa - r->gpa))
+        return NULL;
+    return r->hva + (gpa - r->gpa);
+}
+
+void sq_memory_wrote(struct squib_memory *mem, uint64_t gpa, uint64_t len)
+{
+    if (mem->watcher.wrote && len)
+        mem->watcher.wrote(mem->watcher.ctx, gpa, len);
+}
+
+void sq_memory_watch(struct squib_memory *mem,
+                     struct sq_memory_watcher watcher)
+{
+    mem->watcher = watcher;
+}
+
+/* Checks that all of a span is memory: adjacent regions join up. */
+static int span_check(const struct squib_memory *mem, uint64_t gpa,
+                      uint64_t len, struct squib_error *err)
+{
+    uint64_t at = gpa, left = len;
+
+    while (left) {
+        const struct sq_memory_region *r = region_of(mem, at);
+        uint64_t room;
+
+        if (!r)
+            return sq_err_set(err, SQUIB_E_RANGE,
+                              "guest memory: %#llx+%#llx is outside",
+                              (unsigned long long)gpa,
+                              (unsigned long long)len);
+        room = r->len - (at - r->gpa);
+        if (room >= left)
+            break;
+        at += room;
+        left -= room;
+    }
+    return 0;
+}
+
+enum copy_op { COPY_OUT, COPY_IN, COPY_FILL };
+
+static int span_copy(const struct squib_memory *mem, uint64_t gpa,
+                     uint8_t *buf, uint8_t byte, size_t len, enum copy_op op,
+                     struct squib_error *err)
+{
+    int rc = span_check(mem, gpa, len, err);
+
+    while (!rc && len) {
+        const struct sq_memory_region *r = region_of(mem, gpa);
+        uint64_t room = r->len - (gpa - r->gpa);
+        size_t n = len < room ? len : (size_t)room;
+        uint8_t *hva = r->hva + (gpa - r->gpa);
+
+        switch (op) {
+        case COPY_OUT: memcpy(buf, hva, n); break;
+        case COPY_IN: memcpy(hva, buf, n); break;
+        case COPY_FILL: memset(hva, byte, n); break;
+        }
+        if (buf)
+            buf += n;
+        gpa += n;
+        len -= n;
+    }
+    return rc;
+}
+
+int squib_memory_read(const struct squib_memory *mem, uint64_t gpa, void *dst,
+                      size_t len, struct squib_error *err)
+{
+    return span_copy(mem, gpa, dst, 0, len, COPY_OUT, err);
+}
+
+int squib_memory_write(struct squib_memory *mem, uint64_t gpa,
+                       const void *src, size_t len, struct squib_error *err)
+{
+    int rc = span_copy(mem, gpa, (uint8_t *)(uintptr_t)src, 0, len, COPY_IN,
+                       err);
+
+    if (!rc)
+        sq_memory_wrote(mem, gpa, len);
+    return rc;
+}
+
+int squib_memory_fill(struct squib_memory *mem, uint64_t gpa, uint8_t byte,
+                      size_t len, struct squib_error *err)
+{
+    int rc = span_copy(mem, gpa, NULL, byte, len, COPY_FILL, err);
+
+    if (!rc)
+        sq_memory_wrote(mem, gpa, len);
+    return rc;
+}

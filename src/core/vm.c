@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public face of VMs, vCPUs and backends: checks what can be checked
+ * without knowing the backend, then calls its table.
+ */
+#include <squib/squib.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "core/backend.h"
+
+const char *squib_version(void)
+{
+    return SQUIB_VERSION;
+}
+
+/* --- backends ---------------------------------------------------------- */
+
+const struct squib_backend *squib_backend_at(size_t i)
+{
+    for (size_t k = 0; sq_backends[k]; k++)
+        if (k == i)
+            return sq_backends[k];
+    return NULL;
+}
+
+const char *squib_backend_name(const struct squib_backend *be)
+{
+    return be->name;
+}
+
+const char *squib_backend_summary(const struct squib_backend *be)
+{
+    return be->summary;
+}
+
+uint64_t squib_backend_caps(const struct squib_backend *be)
+{
+    return be->caps();
+}
+
+int squib_backend_probe(const struct squib_backend *be,
+                        struct squib_error *err)
+{
+    return be->probe(err);
+}
+
+int squib_backend_cpuid(const struct squib_backend *be,
+                        struct squib_x86_cpuid *leaves, size_t *n,
+                        struct squib_error *err)
+{
+    return be->cpuid(leaves, n, err);
+}
+
+static int choose_named(const char *name, const struct squib_backend **out,
+                        struct squib_error *err)
+{
+    char known[128] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; sq_backends[i]; i++) {
+        if (strcmp(sq_backends[i]->name, name) == 0) {
+            int rc = sq_backends[i]->probe(err);
+
+            if (!rc)
+                *out = sq_backends[i];
+            return rc;
+        }
+        if (used < sizeof(known))
+            used += (size_t)snprintf(known + used, sizeof(known) - used,
+                                     " %s", sq_backends[i]->name);
+    }
+    return sq_err_set(err, SQUIB_E_NOTFOUND,
+                      "there is no backend '%s'\n  do: choose one of: "
+                      "auto%s", name, known);
+}
+
+int squib_backend_choose(const char *name, const struct squib_backend **out,
+                         char *why, size_t why_len, struct squib_error *err)
+{
+    struct squib_error last = {0};
+    size_t used = 0;
+
+    if (why_len)
+        why[0] = '\0';
+    if (strcmp(name, "auto") != 0) {
+        int rc = choose_named(name, out, err);
+
+        if (!rc && why_len)
+            snprintf(why, why_len, "%s, as asked", (*out)->summary);
+        return rc;
+    }
+    for (size_t i = 0; sq_backends[i]; i++) {
+        if (sq_backends[i]->probe(&last) == 0) {
+            *out = sq_backends[i];
+            if (used < why_len)
+                snprintf(why + used, why_len - used, "%susing %s",
+                         used ? ", " : "", (*out)->summary);
+            return 0;
+        }
+        /* Only the fact; the remedy is for those who insist. */
+        if (used < why_len)
+            used += (size_t)snprintf(why + used, why_len - used, "%s%.*s",
+                                     used ? ", " : "",
+                                     (int)strcspn(last.text, "\n"),
+                                     last.text);
+    }
+    return sq_err_set(err, SQUIB_E_NOSUPPORT, "no backend works here: %s",
+                      last.text);
+}
+
+/* --- VMs --------------------------------------------------------------- */
+
+int squib_vm_new(const struct squib_backend *be,
+                 const struct squib_vm_config *config,
+                 struct squib_memory *mem, struct squib_vm **out,
+                 struct squib_error *err)
+{
+    struct squib_vm *vm;
+    int rc;
+
+    if (config->vcpus < 1 || config->vcpus > SQUIB_VCPUS_MAX)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "%u vCPUs asked for; 1 to %d are possible",
+                          config->vcpus, SQUIB_VCPUS_MAX);
+    if (config->irqchip && !(be->caps() & SQUIB_CAP_IRQCHIP))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s has no interrupt controller",
+                          be->name);
+    if (config->dirty_log && !(be->caps() & SQUIB_CAP_DIRTY_LOG))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s cannot log dirty pages", be->name);
+    rc = be->vm_new(config, mem, &vm, err);
+    if (rc)
+        return rc;
+    vm->backend = be;
+    vm->mem = mem;
+    vm->config = *config;
+    for (size_t i = 0; i < sq_memory_region_count(mem) && !rc; i++) {
+        const struct sq_memory_region *r = sq_memory_region_at(mem, i);
+
+        rc = vm->ops->map(vm, (struct squib_range){r->gpa, r->len}, r->hva,
+                          SQUIB_PROT_RWX, err);
+    }
+    if (rc) {
+        vm->ops->free(vm);
+        return rc;
+    }
+    *out = vm;
+    return 0;
+}
+
+void squib_vm_free(struct squib_vm *vm)
+{
+    if (vm)
+        vm->ops->free(vm);
+}
+
+static int check_range(struct squib_range range, struct squib_error *err)
+{
+    uint64_t end;
+
+    if (range.len == 0 || (range.gpa | range.len) % SQUIB_PAGE_SIZE != 0 ||
+        sq_add_overflow(range.gpa, range.len, &end) || end > 1ull << 52)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "guest range %#llx+%#llx is not page-aligned or "
+                          "too large", (unsigned long long)range.gpa,
+                          (unsigned long long)range.len);
+    return 0;
+}
+
+int squib_vm_map(struct squib_vm *vm, struct squib_range range, void *hva,
+                 uint32_t prot, struct squib_error *err)
+{
+    int rc = check_range(range, err);
+
+    if (rc)
+        return rc;
+    if ((uintptr_t)hva % SQUIB_PAGE_SIZE != 0 || !hva)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "host memory %p is not page-aligned", hva);
+    return vm->ops->map(vm, range, hva, prot, err);
+}
+
+int squib_vm_unmap(struct squib_vm *vm, struct squib_range range,
+                   struct squib_error *err)
+{
+    int rc = check_range(range, err);
+
+    return rc ? rc : vm->ops->unmap(vm, range, err);
+}
+
+int squib_vm_protect(struct squib_vm *vm, struct squib_range range,
+                     uint32_t prot, struct squib_error *err)
+{
+    int rc = check_range(range, err);
+
+    return rc ? rc : vm->ops->protect(vm, range, prot, err);
+}
+
+int squib_vm_irq(struct squib_vm *vm, uint32_t gsi, bool level,
+                 struct squib_error *err)
+{
+    if (!vm->config.irqchip)
+        return sq_err_set(err, SQUIB_E_STATE,
+                          "this VM has no interrupt controller");
+    if (gsi >= 24)
+        return sq_err_set(err, SQUIB_E_INVAL, "there is no interrupt line "
+                          "%u; the I/O APIC has 24", gsi);
+    return vm->ops->irq(vm, gsi, level, err);
+}
+
+int squib_vm_msi(struct squib_vm *vm, uint64_t gpa, uint32_t data,
+                 struct squib_error *err)
+{
+    if (!vm->config.irqchip)
+        return sq_err_set(err, SQUIB_E_STATE,
+                          "this VM has no interrupt controller");
+    return vm->ops->msi(vm, gpa, data, err);
+}
+
+int squib_vm_dirty_log(struct squib_vm *vm, struct squib_range range,
+                       uint64_t *bitmap, struct squib_error *err)
+{
+    int rc = check_range(range, err);
+
+    if (rc)
+        return rc;
+    if (!vm->config.dirty_log)
+        return sq_err_set(err, SQUIB_E_STATE,
+                          "this VM does not log dirty pages");
+    return vm->ops->dirty_log(vm, range, bitmap, err);
+}
+
+/* --- vCPUs ------------------------------------------------------------- */
+
+int squib_vcpu_new(struct squib_vm *vm, uint32_t index,
+                   struct squib_vcpu **out, struct squib_error *err)
+{
+    int rc;
+
+    if (index >= vm->config.vcpus)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "vCPU %u asked for; the VM has %u", index,
+                          vm->config.vcpus);
+    rc = vm->ops->vcpu_new(vm, index, out, err);
+    if (rc)
+        return rc;
+    (*out)->vm = vm;
+    (*out)->index = index;
+    return 0;
+}
+
+void squib_vcpu_free(struct squib_vcpu *vcpu)
+{
+    if (vcpu)
+        vcpu->ops->free(vcpu);
+}
+
+int squib_vcpu_set_cpuid(struct squib_vcpu *vcpu,
+                         const struct squib_x86_cpuid *leaves, size_t n,
+                         struct squib_error *err)
+{
+    if (n > SQUIB_X86_CPUID_MAX)
+        return sq_err_set(err, SQUIB_E_INVAL, "%zu CPUID leaves; at most %d",
+                          n, SQUIB_X86_CPUID_MAX);
+    return vcpu->ops->set_cpuid(vcpu, leaves, n, err);
+}
+
+struct squib_exit *squib_vcpu_run(struct squib_vcpu *vcpu)
+{
+    return vcpu->ops->run(vcpu);
+}
+
+void squib_vcpu_cancel(struct squib_vcpu *vcpu)
+{
+    vcpu->ops->cancel(vcpu);
+}
+
+void squib_vcpu_park(struct squib_vcpu *vcpu, uint64_t deadline_ns)
+{
+    vcpu->ops->park(vcpu, deadline_ns);
+}
+
+int squib_vcpu_get_state(struct squib_vcpu *vcpu, uint32_t parts,
+                         struct squib_x86_64_state *st,
+                         struct squib_error *err)
+{
+    return vcpu->ops->get_state(vcpu, parts, st, err);
+}
+
+int squib_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
+                         const struct squib_x86_64_state *st,
+                         struct squib_error *err)
+{
+    return vcpu->ops->set_state(vcpu, parts, st, err);
+}
+
+uint64_t squib_vcpu_insn_count(const struct squib_vcpu *vcpu)
+{
+    return vcpu->ops->insn_count ? vcpu->ops->insn_count(vcpu) : 0;
+}
+
+uint32_t squib_vcpu_index(const struct squib_vcpu *vcpu)
+{
+    return vcpu->index;
+}

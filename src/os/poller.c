@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * epoll with a table of watched descriptors. The table is indexed by slot
+ * and epoll carries the slot and its generation, so an event that was
+ * collected before its descriptor was deleted in the same round is dropped.
+ */
+#define _GNU_SOURCE
+#include "os/poller.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "os/clock.h"
+#include "os/wake.h"
+
+#define BATCH 64
+
+struct watch {
+    int fd; /* -1: free slot */
+    uint32_t gen;
+    sq_poll_fn *fn;
+    void *ctx;
+};
+
+struct sq_poller {
+    int epfd;
+    struct sq_wake wake;
+    atomic_bool stop;
+    struct watch *watches;
+    size_t watch_count;
+    struct sq_timer *timers;
+    pthread_mutex_t lock; /* guards work and .queued of what is in it */
+    struct sq_work *work, **work_tail;
+};
+
+int sq_poller_new(struct sq_poller **out, struct squib_error *err)
+{
+    struct sq_poller *p = calloc(1, sizeof(*p));
+    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
+    int rc;
+
+    if (!p)
+        return sq_err_set(err, SQUIB_E_NOMEM, "event loop: out of memory");
+    p->work_tail = &p->work;
+    pthread_mutex_init(&p->lock, NULL);
+    rc = sq_wake_init(&p->wake, err);
+    if (rc) {
+        free(p);
+        return rc;
+    }
+    p->epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (p->epfd < 0 ||
+        epoll_ctl(p->epfd, EPOLL_CTL_ADD, sq_wake_fd(&p->wake), &ev) != 0) {
+        rc = sq_err_os(err, SQUIB_E_OS, errno, "event loop: epoll");
+        if (p->epfd >= 0)
+            close(p->epfd);
+        sq_wake_destroy(&p->wake);
+        free(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void sq_poller_free(struct sq_poller *p)
+{
+    if (!p)
+        return;
+    close(p->epfd);
+    sq_wake_destroy(&p->wake);
+    pthread_mutex_destroy(&p->lock);
+    free(p->watches);
+    free(p);
+}
+
+static uint32_t to_epoll(unsigned events)
+{
+    return (events & SQ_POLL_IN ? EPOLLIN : 0u) |
+           (events & SQ_POLL_OUT ? EPOLLOUT : 0u);
+}
+
+static struct watch *find(struct sq_poller *p, int fd)
+{
+    for (size_t i = 0; i < p->watch_count; i++)
+        if (p->watches[i].fd == fd)
+            return &p->watches[i];
+    return NULL;
+}
+
+static uint64_t slot_key(const struct sq_poller *p, const struct watch *w)
+{
+    return (uint64_t)(w - p->watches) | (uint64_t)w->gen << 32;
+}
+
+int sq_poller_add(struct sq_poller *p, int fd, unsigned events,
+                  sq_poll_fn *fn, void *ctx, struct squib_error *err)
+{
+    struct watch *w = find(p, -1);
+    struct epoll_event ev = {.events = to_epoll(events)};
+
+    if (!w) {
+        size_t n = p->watch_count ? p->watch_count * 2 : 16;
+
+        w = realloc(p->watches, n * sizeof(*w));
+        if (!w)
+            return sq_err_set(err, SQUIB_E_NOMEM, "event loop: no memory");
+        p->watches = w;
+        for (size_t i = p->watch_count; i < n; i++)
+            p->watches[i] = (struct watch){.fd = -1};
+        w = &p->watches[p->watch_count];
+        p->watch_count = n;
+    }
+    ev.data.u64 = slot_key(p, w);
+    if (epoll_ctl(p->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "event loop: watch %d", fd);
+    w->fd = fd;
+    w->fn = fn;
+    w->ctx = ctx;
+    return 0;
+}
+
+int sq_poller_mod(struct sq_poller *p, int fd, unsigned events)
+{
+    struct watch *w = find(p, fd);
+    struct epoll_event ev = {.events = to_epoll(events)};
+
+    if (!w || fd < 0)
+        return SQUIB_E_NOTFOUND;
+    ev.data.u64 = slot_key(p, w);
+    return epoll_ctl(p->epfd, EPOLL_CTL_MOD, fd, &ev) ? SQUIB_E_OS : 0;
+}
+
+void sq_poller_del(struct sq_poller *p, int fd)
+{
+    struct watch *w = fd < 0 ? NULL : find(p, fd);
+
+    if (!w)
+        return;
+    epoll_ctl(p->epfd, EPOLL_CTL_DEL, fd, NULL);
+    w->fd = -1;
+    w->gen++;
+}
+
+void sq_timer_disarm(struct sq_poller *p, struct sq_timer *t)
+{
+    if (!t->armed)
+        return;
+    for (struct sq_timer **at = &p->timers; *at; at = &(*at)->next) {
+        if (*at == t) {
+            *at = t->next;
+            break;
+        }
+    }
+    t->armed = false;
+}
+
+void sq_timer_arm(struct sq_poller *p, struct sq_timer *t,
+                  uint64_t deadline_ns)
+{
+    struct sq_timer **at = &p->timers;
+
+    sq_timer_disarm(p, t);
+    t->deadline_ns = deadline_ns;
+    while (*at && (*at)->deadline_ns <= deadline_ns)
+        at = &(*at)->next;
+    t->next = *at;
+    *at = t;
+    t->armed = true;
+}
+
+void sq_poller_post(struct sq_poller *p, struct sq_work *w)
+{
+    bool ring = false;
+
+    pthread_mutex_lock(&p->lock);
+    if (!w->queued) {
+        w->queued = true;
+        w->next = NULL;
+        ring = p->work == NULL;
+        *p->work_tail = w;
+        p->work_tail = &w->next;
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (ring)
+        sq_wake_signal(&p->wake);
+}
+
+void sq_poller_unpost(struct sq_poller *p, struct sq_work *w)
+{
+    pthread_mutex_lock(&p->lock);
+    if (w->queued) {
+        struct sq_work **at = &p->work;
+
+        while (*at && *at != w)
+            at = &(*at)->next;
+        if (*at == w)
+            *at = w->next;
+        if (p->work_tail == &w->next)
+            p->work_tail = at;
+        w->queued = false;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void run_work(struct sq_poller *p)
+{
+    /* One at a time from the shared list, so that unpost() by a callback
+     * always finds what has not run yet. New posts run next round. */
+    struct sq_work *last;
+
+    pthread_mutex_lock(&p->lock);
+    last = p->work ? SQ_CONTAINER_OF(p->work_tail, struct sq_work, next)
+                   : NULL;
+    while (p->work) {
+        struct sq_work *w = p->work;
+
+        p->work = w->next;
+        if (!p->work)
+            p->work_tail = &p->work;
+        w->queued = false;
+        pthread_mutex_unlock(&p->lock);
+        w->fn(w->ctx);
+        pthread_mutex_lock(&p->lock);
+        if (w == last)
+            break;
+    }
+    if (p->work)
+        sq_wake_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static int run_timers(struct sq_poller *p)
+{
+    while (p->timers) {
+        uint64_t now = sq_now_ns();
+        struct sq_timer *t = p->timers;
+
+        if (t->deadline_ns > now) {
+            uint64_t ms = (t->deadline_ns - now + 999999) / 1000000;
+
+            return ms > 60000 ? 60000 : (int)ms;
+        }
+        p->timers = t->next;
+        t->armed = false;
+        t->fn(t->ctx, now);
+    }
+    return -1;
+}
+
+int sq_poller_run(struct sq_poller *p, struct squib_error *err)
+{
+    struct epoll_event ev[BATCH];
+
+    while (!atomic_load(&p->stop)) {
+        int timeout_ms = run_timers(p);
+        int n = epoll_wait(p->epfd, ev, BATCH, timeout_ms);
+
+        if (n < 0 && errno != EINTR)
+            return sq_err_os(err, SQUIB_E_OS, errno, "event loop: wait");
+        for (int i = 0; i < n; i++) {
+            uint32_t slot = (uint32_t)ev[i].data.u64;
+            uint32_t gen = (uint32_t)(ev[i].data.u64 >> 32);
+            uint32_t e = ev[i].events;
+            struct watch *w;
+
+            if (ev[i].data.u64 == UINT64_MAX) {
+                sq_wake_drain(&p->wake);
+                run_work(p);
+                continue;
+            }
+            w = &p->watches[slot];
+            if (w->fd < 0 || w->gen != gen)
+                continue; /* deleted earlier in this round */
+            w->fn(w->ctx, w->fd, (e & EPOLLIN ? SQ_POLL_IN : 0u) |
+                                 (e & EPOLLOUT ? SQ_POLL_OUT : 0u) |
+                                 (e & (EPOLLHUP | EPOLLERR) ? SQ_POLL_HUP
+                                                            : 0u));
+        }
+    }
+    atomic_store(&p->stop, false);
+    return 0;
+}
+
+void sq_poller_stop(struct sq_poller *p)
+{
+    atomic_store(&p->stop, true);
+    sq_wake_signal(&p->wake);
+}

@@ -25,7 +25,8 @@ int link_connect(uint32_t port, struct text *why)
 
     text_set(&path, link_directory, "/", NULL);
     text_add_number(&path, port);
-    strncpy(name.sun_path, path.s, sizeof(name.sun_path) - 1);
+    if (path.len < sizeof(name.sun_path))
+        strcpy(name.sun_path, path.s);
     if (fd >= 0 && !connect(fd, (struct sockaddr *)&name, sizeof(name)))
         return fd;
     text_set(why, "cannot connect to ", path.s, NULL);
@@ -132,18 +133,17 @@ int link_send_msg(int fd, const struct sq_agent_msg *msg)
     return link_send(fd, wire, sq_agent_encode(msg, wire));
 }
 
-int link_send_failed(int fd, uint32_t session, enum sq_agent_reason reason,
-                     int error, const struct text *text)
-{
-    struct sq_agent_msg msg = {
-        .type = SQ_AGENT_FAILED,
-        .failed = {
-            .session = session,
-            .reason = reason,
-            .guest_errno = (uint32_t)error,
-        },
-    };
+_Static_assert(sizeof(((struct text *)0)->s) <= SQ_AGENT_TEXT_MAX,
+               "a line fits its message");
 
-    strncpy(msg.failed.text, text->s, sizeof(msg.failed.text) - 1);
-    return link_send_msg(fd, &msg);
+void link_fill_failed(struct sq_agent_msg *msg, uint32_t session,
+                      enum sq_agent_reason reason, int error,
+                      const struct text *text)
+{
+    memset(msg, 0, sizeof(*msg));
+    msg->type = SQ_AGENT_FAILED;
+    msg->failed.session = session;
+    msg->failed.reason = reason;
+    msg->failed.guest_errno = (uint32_t)error;
+    strcpy(msg->failed.text, text->s);
 }

@@ -32,8 +32,9 @@ int link_recv(int fd, void *bytes, size_t len);
 /* Encodes and sends a small message. */
 int link_send_msg(int fd, const struct sq_agent_msg *msg);
 
-/* Sends FAILED. `text` is one line. */
-int link_send_failed(int fd, uint32_t session, enum sq_agent_reason reason,
-                     int error, const struct text *text);
+/* Makes FAILED out of its parts. */
+void link_fill_failed(struct sq_agent_msg *msg, uint32_t session,
+                      enum sq_agent_reason reason, int error,
+                      const struct text *text);
 
 #endif

@@ -28,6 +28,9 @@
  *   agent  EXITED                                 last
  *   host   closes                                 or ends the machine
  *
+ * Between RUN and STARTED the agent connects the streams, in the order of
+ * their ports; when FAILED follows, those already there are closed empty.
+ *
  * HELLO comes before the root is mounted, so FAILED may arrive at any time
  * after it, even before RUN is sent. After FAILED or EXITED the agent sends
  * nothing more.

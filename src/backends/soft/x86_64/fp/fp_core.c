@@ -21,7 +21,7 @@ static struct rounded round_at(sq_fp_u128 sig, unsigned prec, bool sign,
     sq_fp_u128 unit = (sq_fp_u128)1 << (128 - prec);
     sq_fp_u128 rest = sig & (unit - 1);
     sq_fp_u128 kept = sig - rest;
-    struct rounded out = { .inexact = rest != 0 };
+    struct rounded out = {.inexact = rest != 0};
 
     if (rounding == SQ_FP_NEAREST)
         out.up = rest > unit / 2 || (rest == unit / 2 && (kept & unit) != 0);
@@ -41,7 +41,7 @@ static struct rounded round_at(sq_fp_u128 sig, unsigned prec, bool sign,
 static struct sq_fp_parts overflow(bool sign, const struct sq_fp_format *f,
                                    unsigned prec, struct sq_fp_env *env)
 {
-    struct sq_fp_parts p = { .cls = SQ_FPC_INF, .sign = sign };
+    struct sq_fp_parts p = {.cls = SQ_FPC_INF, .sign = sign};
 
     env->rounded_up = 1;
     if (env->rounding != SQ_FP_NEAREST && !rounds_away(env->rounding, sign)) {
@@ -53,25 +53,39 @@ static struct sq_fp_parts overflow(bool sign, const struct sq_fp_format *f,
     return p;
 }
 
-struct sq_fp_parts sq_fp_round(struct sq_fp_raw r,
-                               const struct sq_fp_format *f, unsigned prec,
-                               struct sq_fp_env *env)
+/*
+ * Unmasked overflow or underflow with no result to deliver. Or one so far out
+ * that moving its exponent does not help (FSCALE): that is infinity or zero.
+ */
+static struct sq_fp_parts undelivered(enum sq_fp_cls cls, bool sign,
+                                      bool inexact,
+                                      const struct sq_fp_format *f,
+                                      struct sq_fp_env *env)
+{
+    env->rounded_up = 0;
+    if (f->target == SQ_FPT_REGISTER) {
+        inexact = true;
+        env->rounded_up = cls == SQ_FPC_INF;
+    }
+    if (inexact && f->target != SQ_FPT_STORE)
+        env->flags |= SQ_FP_PE;
+    return sq_fp_special(cls, sign);
+}
+
+struct sq_fp_parts sq_fp_round(struct sq_fp_raw r, const struct sq_fp_format *f,
+                               unsigned prec, struct sq_fp_env *env)
 {
     struct rounded n = round_at(r.sig, prec, r.sign, env->rounding);
     int32_t exp = r.exp + n.carry;
     bool tiny = exp < f->emin;
-    struct sq_fp_parts p = { .cls = SQ_FPC_FINITE, .sign = r.sign };
+    struct sq_fp_parts p = {.cls = SQ_FPC_FINITE, .sign = r.sign};
 
     if (tiny && !(env->masks & SQ_FP_UE)) {
         env->flags |= SQ_FP_UE;
         exp += SQ_FP_WRAP;
-        if (!f->wraps || exp < f->emin) {
-            /* Not delivered, or too small even so (FSCALE). */
-            env->flags |= n.inexact || f->wraps ? SQ_FP_PE : 0;
-            env->rounded_up = n.up;
-            return sq_fp_special(SQ_FPC_ZERO, r.sign);
-        }
-    } else if (tiny && f->may_ftz && env->ftz) {
+        if (f->target != SQ_FPT_REGISTER || exp < f->emin)
+            return undelivered(SQ_FPC_ZERO, r.sign, n.inexact, f, env);
+    } else if (tiny && f->target == SQ_FPT_SSE && env->ftz) {
         env->flags |= SQ_FP_UE | SQ_FP_PE;
         return sq_fp_special(SQ_FPC_ZERO, r.sign);
     } else if (r.exp < f->emin) {
@@ -87,10 +101,8 @@ struct sq_fp_parts sq_fp_round(struct sq_fp_raw r,
             return overflow(r.sign, f, prec, env);
         }
         exp -= SQ_FP_WRAP;
-        if (f->wraps && exp > f->emax) {
-            env->flags |= SQ_FP_PE;
-            return overflow(r.sign, f, prec, env);
-        }
+        if (f->target != SQ_FPT_REGISTER || exp > f->emax)
+            return undelivered(SQ_FPC_INF, r.sign, n.inexact, f, env);
     }
     if (n.inexact)
         env->flags |= SQ_FP_PE;
@@ -111,8 +123,7 @@ sq_fp_u128 sq_fp_mul_high(sq_fp_u128 a, sq_fp_u128 b, bool *lost)
     sq_fp_u128 mid2 = (sq_fp_u128)a0 * b1 + (uint64_t)mid;
 
     *lost = ((uint64_t)low | (uint64_t)mid2) != 0;
-    return (sq_fp_u128)a1 * b1 + (uint64_t)(mid >> 64) +
-           (uint64_t)(mid2 >> 64);
+    return (sq_fp_u128)a1 * b1 + (uint64_t)(mid >> 64) + (uint64_t)(mid2 >> 64);
 }
 
 struct sq_fp_raw sq_fp_raw_add(struct sq_fp_raw a, struct sq_fp_raw b)
@@ -139,10 +150,10 @@ struct sq_fp_raw sq_fp_raw_add(struct sq_fp_raw a, struct sq_fp_raw b)
 
 struct sq_fp_raw sq_fp_raw_mul(struct sq_fp_raw a, struct sq_fp_raw b)
 {
-    struct sq_fp_raw r = { .sign = a.sign != b.sign };
+    struct sq_fp_raw r = {.sign = a.sign != b.sign};
     bool lost;
 
-    r.sig = sq_fp_mul_high(a.sig, b.sig, &lost) | 0;
+    r.sig = sq_fp_mul_high(a.sig, b.sig, &lost);
     r.exp = a.exp + b.exp + 1;
     if (r.sig >> 127 == 0) {
         /* The top bit of the low half is worth keeping no more than sticky. */
@@ -216,7 +227,7 @@ struct sq_fp_parts sq_fp_mul(struct sq_fp_parts a, struct sq_fp_parts b,
                              const struct sq_fp_format *f, unsigned prec,
                              struct sq_fp_env *env)
 {
-    struct sq_fp_raw r = { .sign = a.sign != b.sign };
+    struct sq_fp_raw r = {.sign = a.sign != b.sign};
 
     if ((a.cls == SQ_FPC_INF && b.cls == SQ_FPC_ZERO) ||
         (a.cls == SQ_FPC_ZERO && b.cls == SQ_FPC_INF)) {
@@ -238,7 +249,7 @@ struct sq_fp_parts sq_fp_div(struct sq_fp_parts a, struct sq_fp_parts b,
                              const struct sq_fp_format *f, unsigned prec,
                              struct sq_fp_env *env)
 {
-    struct sq_fp_raw r = { .sign = a.sign != b.sign };
+    struct sq_fp_raw r = {.sign = a.sign != b.sign};
     uint64_t quotient, rem;
     sq_fp_u128 num;
     unsigned flags;
@@ -317,7 +328,7 @@ struct sq_fp_parts sq_fp_sqrt(struct sq_fp_parts a,
                               const struct sq_fp_format *f, unsigned prec,
                               struct sq_fp_env *env)
 {
-    struct sq_fp_raw r = { .sign = false };
+    struct sq_fp_raw r = {.sign = false};
     bool above, exact;
     uint64_t root;
 
@@ -372,8 +383,7 @@ uint64_t sq_fp_integer(const struct sq_fp_parts *p, unsigned rounding,
         return p->sig;
     }
     /* 64 integer bits above 64 fraction bits. */
-    fixed = sq_fp_shift_jam((sq_fp_u128)p->sig << 64,
-                            (uint32_t)(63 - p->exp));
+    fixed = sq_fp_shift_jam((sq_fp_u128)p->sig << 64, (uint32_t)(63 - p->exp));
     whole = (uint64_t)(fixed >> 64);
     rest = (uint64_t)fixed;
     *inexact = rest != 0;

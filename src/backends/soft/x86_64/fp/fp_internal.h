@@ -59,22 +59,28 @@ struct sq_fp_raw {
     bool sign;
 };
 
+/* Where a result goes, which decides what overflow and underflow do. */
+enum sq_fp_target {
+    SQ_FPT_SSE,      /* obeys env->ftz */
+    SQ_FPT_REGISTER, /* x87: unmasked OE and UE move the exponent */
+    SQ_FPT_STORE,    /* x87 to memory: unmasked OE and UE store nothing */
+};
+
 struct sq_fp_format {
     int16_t emin, emax;
     uint8_t frac_bits; /* without the integer bit */
     uint8_t exp_bits;
-    bool wraps;  /* x87 register: unmasked OE and UE move the exponent */
-    bool may_ftz; /* SSE: obeys env->ftz */
+    uint8_t target; /* enum sq_fp_target */
 };
 
 static const struct sq_fp_format sq_fp_f32 = {
-    -126, 127, 23, 8, false, true,
+    -126, 127, 23, 8, SQ_FPT_SSE,
 };
 static const struct sq_fp_format sq_fp_f64 = {
-    -1022, 1023, 52, 11, false, true,
+    -1022, 1023, 52, 11, SQ_FPT_SSE,
 };
 static const struct sq_fp_format sq_fp_f80 = {
-    -16382, 16383, 63, 15, true, false,
+    -16382, 16383, 63, 15, SQ_FPT_REGISTER,
 };
 
 #define SQ_FP_QUIET_BIT (1ull << 62)
@@ -110,7 +116,7 @@ static inline struct sq_fp_parts sq_fp_indefinite(void)
 
 static inline struct sq_fp_parts sq_fp_special(enum sq_fp_cls cls, bool sign)
 {
-    return (struct sq_fp_parts){ .cls = (uint8_t)cls, .sign = sign };
+    return (struct sq_fp_parts){.cls = (uint8_t)cls, .sign = sign};
 }
 
 static inline struct sq_fp_parts sq_fp_quieted(struct sq_fp_parts p)
@@ -135,14 +141,14 @@ static inline struct sq_fp_parts sq_fp_normal(bool sign, int32_t exp,
 }
 
 /* f32 and f64. */
-static inline struct sq_fp_parts
-sq_fp_unpack(uint64_t bits, const struct sq_fp_format *f)
+static inline struct sq_fp_parts sq_fp_unpack(uint64_t bits,
+                                              const struct sq_fp_format *f)
 {
     unsigned total = 1u + f->exp_bits + f->frac_bits;
     uint64_t exp_max = (1ull << f->exp_bits) - 1;
     uint64_t exp = bits >> f->frac_bits & exp_max;
     uint64_t frac = bits << (64 - f->frac_bits) >> 1;
-    struct sq_fp_parts p = { .sign = bits >> (total - 1) & 1 };
+    struct sq_fp_parts p = {.sign = bits >> (total - 1) & 1};
 
     if (exp == exp_max) {
         p.sig = frac | SQ_FP_INT_BIT;
@@ -236,9 +242,8 @@ sq_fp_u128 sq_fp_mul_high(sq_fp_u128 a, sq_fp_u128 b, bool *lost);
  * Rounds a nonzero raw value to `prec` bits in format f, sets OE, UE and PE
  * and env->rounded_up.
  */
-struct sq_fp_parts sq_fp_round(struct sq_fp_raw r,
-                               const struct sq_fp_format *f, unsigned prec,
-                               struct sq_fp_env *env);
+struct sq_fp_parts sq_fp_round(struct sq_fp_raw r, const struct sq_fp_format *f,
+                               unsigned prec, struct sq_fp_env *env);
 
 /*
  * Arithmetic on operands that are neither NaN nor unsupported, with all

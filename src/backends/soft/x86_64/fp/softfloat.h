@@ -225,7 +225,7 @@ int32_t sq_f80_to_i32(struct sq_f80 a, bool trunc, struct sq_fp_env *env);
 int64_t sq_f80_to_i64(struct sq_f80 a, bool trunc, struct sq_fp_env *env);
 struct sq_f80 sq_f80_from_i64(int64_t a);
 
-/* FBSTP and FBLD: 18 packed digits, least significant byte first, then sign. */
+/* FBSTP and FBLD: 18 digits in 9 bytes, least significant first, then sign. */
 #define SQ_F80_BCD_LEN 10
 void sq_f80_to_bcd(struct sq_f80 a, uint8_t bcd[SQ_F80_BCD_LEN],
                    struct sq_fp_env *env);
@@ -244,9 +244,12 @@ struct sq_f80 sq_f80_load_constant(enum sq_f80_constant which,
 
 /*
  * Transcendentals, rounded to 64 bits under env->rounding whatever the
- * precision control says, with an error below 0.51 ulp in every mode's own
- * sense. Arguments of the trigonometric ones are reduced by the processor's
- * 66-bit pi (volume 1, section 8.3.8), so results for large arguments are the
+ * precision control says: the error is below 0.51 ulp to nearest and below
+ * 1.01 ulp, on the right side, in the directed modes. PE is reported like a
+ * processor does, also for the few results that happen to be exact.
+ *
+ * Arguments of the trigonometric ones are reduced by the processor's 66-bit
+ * pi (volume 1, section 8.3.8), so results for large arguments are the
  * processor's, not mathematics'.
  *
  * sin, cos, sincos and tan return false (C2) for a finite |a| >= 2^63 and
@@ -317,16 +320,16 @@ static inline bool sq_f64_plain(uint64_t a)
 /* Finite and of magnitude above the smallest normal. */
 static inline bool sq_f32_settled(uint32_t a)
 {
-    return (a << 1) - 0x01000001u < 0xfe000000u - 0x01000000u;
+    return (a << 1) - 0x01000001u < 0xff000000u - 0x01000001u;
 }
 
 static inline bool sq_f64_settled(uint64_t a)
 {
     return (a << 1) - 0x0020000000000001ull <
-           0xffc0000000000000ull - 0x0020000000000000ull;
+           0xffe0000000000000ull - 0x0020000000000001ull;
 }
 
-#define SQ_FP_FAST_BINARY(fmt, uint, host, name, op, zero_ok)                  \
+#define SQ_FP_FAST_BINARY(fmt, uint, host, name, op, exact_zero)               \
     static inline uint sq_##fmt##_##name##_fast(uint a, uint b,                \
                                                 struct sq_fp_env *env)         \
     {                                                                          \
@@ -340,7 +343,7 @@ static inline bool sq_f64_settled(uint64_t a)
             memcpy(&y, &b, sizeof(y));                                         \
             z = x op y;                                                        \
             memcpy(&r, &z, sizeof(r));                                         \
-            if (sq_##fmt##_settled(r) || (zero_ok && r << 1 == 0))             \
+            if (sq_##fmt##_settled(r) || (r << 1 == 0 && (exact_zero)))        \
                 return r;                                                      \
         }                                                                      \
         return sq_##fmt##_##name(a, b, env);                                   \
@@ -361,18 +364,23 @@ static inline bool sq_f64_settled(uint64_t a)
         return sq_##fmt##_sqrt(a, env);                                        \
     }
 
-/* A sum of normal numbers that is zero is exactly zero; a product is not. */
+/* Zero from normal numbers is exact in a sum, but may be underflow here: */
+#define SQ_FP_MUL_ZERO a << 1 == 0 || b << 1 == 0
+#define SQ_FP_DIV_ZERO a << 1 == 0
+
 SQ_FP_FAST_BINARY(f32, uint32_t, float, add, +, true)
 SQ_FP_FAST_BINARY(f32, uint32_t, float, sub, -, true)
-SQ_FP_FAST_BINARY(f32, uint32_t, float, mul, *, false)
-SQ_FP_FAST_BINARY(f32, uint32_t, float, div, /, false)
+SQ_FP_FAST_BINARY(f32, uint32_t, float, mul, *, SQ_FP_MUL_ZERO)
+SQ_FP_FAST_BINARY(f32, uint32_t, float, div, /, SQ_FP_DIV_ZERO)
 SQ_FP_FAST_SQRT(f32, uint32_t, float, __builtin_sqrtf)
 SQ_FP_FAST_BINARY(f64, uint64_t, double, add, +, true)
 SQ_FP_FAST_BINARY(f64, uint64_t, double, sub, -, true)
-SQ_FP_FAST_BINARY(f64, uint64_t, double, mul, *, false)
-SQ_FP_FAST_BINARY(f64, uint64_t, double, div, /, false)
+SQ_FP_FAST_BINARY(f64, uint64_t, double, mul, *, SQ_FP_MUL_ZERO)
+SQ_FP_FAST_BINARY(f64, uint64_t, double, div, /, SQ_FP_DIV_ZERO)
 SQ_FP_FAST_SQRT(f64, uint64_t, double, __builtin_sqrt)
 
+#undef SQ_FP_MUL_ZERO
+#undef SQ_FP_DIV_ZERO
 #undef SQ_FP_FAST_BINARY
 #undef SQ_FP_FAST_SQRT
 

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# A thin front for people; Meson does the work. `make help` lists the targets.
+
+BUILD ?= build
+NINJA ?= ninja
+# Warnings stop the build where changes are judged, not where they are used.
+MESON_ARGS ?= $(if $(CI),-Dwerror=true)
+# What `make run` runs in the guest.
+RUN ?= echo "Hello from $$(uname -sr) on $$(uname -m)"; \
+    echo "up $$(cut -d" " -f1 /proc/uptime) s, $$(nproc) vCPU, $$(free -m | awk "/Mem/ {print \$$2}") MiB"
+
+.PHONY: all deps run check check-asan check-cross check-long bench kernel \
+    kernel-fetch install clean fmt help
+.NOTPARALLEL:
+
+## all: build into build/ (the default)
+all: $(BUILD)/build.ninja
+	@$(NINJA) -C $(BUILD)
+
+# The tools are looked for before Meson is, so that a bare machine gets one
+# line that helps instead of a missing command.
+$(BUILD)/build.ninja:
+	@tools/deps -n build
+	@meson setup $(BUILD) $(MESON_ARGS)
+
+## deps: install the Debian packages for building, running and testing
+deps:
+	@tools/deps build run check
+
+## run: build, fetch a kernel, boot it and run a command in it
+run:
+	@tools/deps build run
+	@$(MAKE) --no-print-directory all
+	@tools/fetch-kernel
+	$(BUILD)/squib run -- sh -c '$(RUN)' </dev/null
+
+## check: all tests; ends with "N passed, N failed"
+check:
+	@tools/deps build run check
+	@$(MAKE) --no-print-directory $(BUILD)/.tests-on
+	@$(NINJA) -C $(BUILD)
+	@tools/fetch-kernel
+	@tools/check $(BUILD)
+
+# A folder that was set up before cmocka was installed looks for it again.
+$(BUILD)/.tests-on: $(BUILD)/build.ninja
+	@meson setup --reconfigure $(BUILD) -Dtests=enabled >/dev/null
+	@touch $@
+
+## check-asan: the tests in a build with AddressSanitizer and UBSan
+check-asan:
+	@tools/deps build run check
+	@[ -f build-asan/build.ninja ] || meson setup build-asan $(MESON_ARGS) \
+	    -Db_sanitize=address,undefined -Db_lundef=false -Dtests=enabled
+	@$(NINJA) -C build-asan
+	@tools/fetch-kernel
+	@tools/check build-asan
+
+## check-cross: build for aarch64 and run the unit tests under qemu-user
+check-cross:
+	@tools/deps build cross
+	@tools/cross-sysroot build-cross-root
+	@[ -f build-cross/build.ninja ] || meson setup build-cross $(MESON_ARGS) \
+	    --cross-file build-cross-root/paths.ini \
+	    --cross-file cross/aarch64-linux-gnu.ini -Dtests=enabled
+	@$(NINJA) -C build-cross
+	@tools/check build-cross --suite unit --suite conform
+
+## check-long: the tests that take more than a few minutes
+check-long:
+	@tools/deps build run check
+	@$(MAKE) --no-print-directory $(BUILD)/.tests-on
+	@$(NINJA) -C $(BUILD)
+	@tools/fetch-kernel
+	@tools/check $(BUILD) --suite long
+
+## bench: measure speed and memory (beside QEMU if it is installed)
+bench:
+	@tools/deps build run bench
+	@$(MAKE) --no-print-directory all
+	@tools/fetch-kernel
+	@bench/run $(BUILD)
+
+## kernel: build the tailored guest kernel from Debian's source (~20 minutes)
+kernel:
+	@tools/deps build kernel
+	@tools/build-kernel
+
+## kernel-fetch: fetch Debian's cloud kernel into the cache
+kernel-fetch:
+	@tools/deps run
+	@tools/fetch-kernel
+
+## install: install program, library and headers (DESTDIR is respected)
+install: all
+	@meson install -C $(BUILD)
+
+## clean: remove what was built (the kernel cache stays)
+clean:
+	rm -rf build build-asan build-cross build-cross-root $(BUILD)
+
+## fmt: lay out the C sources with clang-format
+fmt:
+	@tools/deps -n fmt
+	@find src include guest examples tests bench -name '*.[ch]' \
+	    -exec clang-format -i {} +
+
+## help: this list
+help:
+	@sed -n 's/^## /  make /p' $(MAKEFILE_LIST)

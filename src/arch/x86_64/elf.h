@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ELF64 executables for x86-64, as far as loading a kernel goes. (System V
+ * ABI, chapters 4 and 5; the PVH note: Xen's elfnote.h, type 18.)
+ */
+#ifndef SQ_ARCH_X86_64_ELF_H
+#define SQ_ARCH_X86_64_ELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <squib/error.h>
+
+#define SQ_ELF_SEGMENTS_MAX 32
+
+struct sq_elf_segment {
+    uint64_t off, file_len; /* in the file; checked to lie within */
+    uint64_t gpa, mem_len;  /* in memory; file_len <= mem_len, no wrap */
+};
+
+struct sq_elf {
+    size_t count; /* at least 1; by gpa, not overlapping, none empty */
+    struct sq_elf_segment seg[SQ_ELF_SEGMENTS_MAX];
+    uint64_t entry_gpa; /* 0 if it lies in no segment */
+    uint64_t pvh_gpa;   /* 0 if there is no such note */
+};
+
+bool sq_elf_is(const uint8_t *data, size_t len);
+
+/* Reads the headers; data may be hostile. Error texts are without the
+ * file's name. Errors: SQUIB_E_FORMAT. */
+int sq_elf_parse(const uint8_t *data, size_t len, struct sq_elf *out,
+                 struct squib_error *err);
+
+#endif

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A KVM virtual machine: memory slots, dirty log, interrupts. */
+#define _GNU_SOURCE
+#include "backends/kvm/kvm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/util.h"
+
+static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
+{
+    return SQ_CONTAINER_OF(vm, struct sq_kvm_vm, base);
+}
+
+/* --- memory ---------------------------------------------------------- */
+
+static size_t slot_words(const struct sq_kvm_slot *s)
+{
+    return (size_t)((s->range.len / SQUIB_PAGE_SIZE + 63) / 64);
+}
+
+static int set_region(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
+                      uint64_t len, struct squib_error *err)
+{
+    struct kvm_userspace_memory_region r = {
+        .slot = (uint32_t)(s - vm->slot),
+        .guest_phys_addr = s->range.gpa,
+        .memory_size = len,
+        .userspace_addr = (uintptr_t)s->hva,
+    };
+
+    if (vm->dirty_log)
+        r.flags |= KVM_MEM_LOG_DIRTY_PAGES;
+    if (!(s->prot & SQUIB_PROT_WRITE))
+        r.flags |= KVM_MEM_READONLY;
+    if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) != 0)
+        return sq_err_os(err, errno == EEXIST ? SQUIB_E_RANGE : SQUIB_E_OS,
+                         errno, "KVM refuses guest memory %#llx+%#llx",
+                         (unsigned long long)s->range.gpa,
+                         (unsigned long long)s->range.len);
+    s->in_kvm = len != 0;
+    return 0;
+}
+
+/* Shows the slot to KVM, unless the guest may not even read it: then any
+ * access comes out as MMIO. KVM cannot withhold execution alone. */
+static int slot_show(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
+                     struct squib_error *err)
+{
+    if ((s->prot & (SQUIB_PROT_READ | SQUIB_PROT_WRITE)) == SQUIB_PROT_WRITE)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "KVM has no write-only memory");
+    return s->prot & SQUIB_PROT_READ ? set_region(vm, s, s->range.len, err)
+                                     : 0;
+}
+
+static struct sq_kvm_slot *slot_find(struct sq_kvm_vm *vm,
+                                     struct squib_range range)
+{
+    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
+        struct sq_kvm_slot *s = &vm->slot[i];
+
+        if (s->used && s->range.gpa == range.gpa &&
+            s->range.len == range.len)
+            return s;
+    }
+    return NULL;
+}
+
+static int no_slot(struct squib_range range, struct squib_error *err)
+{
+    return sq_err_set(err, SQUIB_E_RANGE,
+                      "guest range %#llx+%#llx is not one that was mapped",
+                      (unsigned long long)range.gpa,
+                      (unsigned long long)range.len);
+}
+
+static int map_locked(struct sq_kvm_vm *vm, struct squib_range range,
+                      void *hva, uint32_t prot, struct squib_error *err)
+{
+    struct sq_kvm_slot *s = NULL;
+    int rc;
+
+    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
+        struct sq_kvm_slot *t = &vm->slot[i];
+
+        if (!t->used) {
+            s = s ? s : t;
+        } else if (sq_overlaps(range.gpa, range.len, t->range.gpa,
+                               t->range.len)) {
+            return sq_err_set(err, SQUIB_E_RANGE,
+                              "guest range %#llx+%#llx is mapped already",
+                              (unsigned long long)range.gpa,
+                              (unsigned long long)range.len);
+        }
+    }
+    if (!s)
+        return sq_err_set(err, SQUIB_E_RANGE, "more than %d ranges of guest "
+                          "memory", SQ_KVM_SLOTS_MAX);
+    *s = (struct sq_kvm_slot){.range = range, .hva = hva, .prot = prot};
+    if (vm->dirty_log) {
+        s->dirty = calloc(slot_words(s), sizeof(*s->dirty));
+        if (!s->dirty)
+            return sq_err_set(err, SQUIB_E_NOMEM, "dirty log: no memory");
+    }
+    rc = slot_show(vm, s, err);
+    if (rc) {
+        free(s->dirty);
+        s->dirty = NULL;
+        return rc;
+    }
+    s->used = true;
+    return 0;
+}
+
+static int vm_map(struct squib_vm *base, struct squib_range range, void *hva,
+                  uint32_t prot, struct squib_error *err)
+{
+    struct sq_kvm_vm *vm = vm_of(base);
+    int rc;
+
+    pthread_rwlock_wrlock(&vm->slot_lock);
+    rc = map_locked(vm, range, hva, prot, err);
+    pthread_rwlock_unlock(&vm->slot_lock);
+    return rc;
+}
+
+static int unmap_locked(struct sq_kvm_vm *vm, struct squib_range range,
+                        struct squib_error *err)
+{
+    struct sq_kvm_slot *s = slot_find(vm, range);
+    int rc = 0;
+
+    if (!s)
+        return no_slot(range, err);
+    if (s->in_kvm)
+        rc = set_region(vm, s, 0, err);
+    if (rc)
+        return rc;
+    free(s->dirty);
+    *s = (struct sq_kvm_slot){0};
+    return 0;
+}
+
+static int vm_unmap(struct squib_vm *base, struct squib_range range,
+                    struct squib_error *err)
+{
+    struct sq_kvm_vm *vm = vm_of(base);
+    int rc;
+
+    pthread_rwlock_wrlock(&vm->slot_lock);
+    rc = unmap_locked(vm, range, err);
+    pthread_rwlock_unlock(&vm->slot_lock);
+    return rc;
+}
+
+/* Moves KVM's log of a slot into slot->dirty. */
+static int harvest(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
+                   struct squib_error *err)
+{
+    size_t words = slot_words(s);
+    struct kvm_dirty_log log = {.slot = (uint32_t)(s - vm->slot)};
+    uint64_t *bits;
+
+    if (!s->in_kvm || !s->dirty)
+        return 0;
+    bits = calloc(words, sizeof(*bits));
+    if (!bits)
+        return sq_err_set(err, SQUIB_E_NOMEM, "dirty log: no memory");
+    log.dirty_bitmap = bits;
+    if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) != 0) {
+        free(bits);
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_GET_DIRTY_LOG");
+    }
+    for (size_t i = 0; i < words; i++)
+        if (bits[i])
+            atomic_fetch_or_explicit(&s->dirty[i], bits[i],
+                                     memory_order_relaxed);
+    free(bits);
+    return 0;
+}
+
+static int protect_locked(struct sq_kvm_vm *vm, struct squib_range range,
+                          uint32_t prot, struct squib_error *err)
+{
+    struct sq_kvm_slot *s = slot_find(vm, range);
+    uint32_t before;
+    int rc;
+
+    if (!s)
+        return no_slot(range, err);
+    before = s->prot;
+    if (((before ^ prot) & (SQUIB_PROT_READ | SQUIB_PROT_WRITE)) == 0) {
+        s->prot = prot;
+        return 0;
+    }
+    /* KVM cannot change a slot's read-only flag: take it away, with its
+     * log, and show it anew. */
+    rc = harvest(vm, s, err);
+    if (!rc && s->in_kvm)
+        rc = set_region(vm, s, 0, err);
+    if (rc)
+        return rc;
+    s->prot = prot;
+    rc = slot_show(vm, s, err);
+    if (rc) {
+        s->prot = before;
+        slot_show(vm, s, NULL);
+    }
+    return rc;
+}
+
+static int vm_protect(struct squib_vm *base, struct squib_range range,
+                      uint32_t prot, struct squib_error *err)
+{
+    struct sq_kvm_vm *vm = vm_of(base);
+    int rc;
+
+    pthread_rwlock_wrlock(&vm->slot_lock);
+    rc = protect_locked(vm, range, prot, err);
+    pthread_rwlock_unlock(&vm->slot_lock);
+    return rc;
+}
+
+/* --- dirty log ------------------------------------------------------- */
+
+/* The monitor wrote guest memory itself: KVM does not see that. */
+static void host_wrote(void *ctx, uint64_t gpa, uint64_t len)
+{
+    struct sq_kvm_vm *vm = ctx;
+
+    pthread_rwlock_rdlock(&vm->slot_lock);
+    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
+        struct sq_kvm_slot *s = &vm->slot[i];
+        uint64_t from, to;
+
+        if (!s->used || !s->dirty ||
+            !sq_overlaps(gpa, len, s->range.gpa, s->range.len))
+            continue;
+        from = gpa > s->range.gpa ? gpa - s->range.gpa : 0;
+        to = gpa + len - s->range.gpa;
+        if (to > s->range.len)
+            to = s->range.len;
+        for (uint64_t page = from / SQUIB_PAGE_SIZE;
+             page <= (to - 1) / SQUIB_PAGE_SIZE; page++)
+            atomic_fetch_or_explicit(&s->dirty[page / 64],
+                                     1ull << (page % 64),
+                                     memory_order_relaxed);
+    }
+    pthread_rwlock_unlock(&vm->slot_lock);
+}
+
+/* Moves `pages` bits from `first` on out of the slot's map. */
+static void take_bits(struct sq_kvm_slot *s, uint64_t first, uint64_t pages,
+                      uint64_t *bitmap)
+{
+    memset(bitmap, 0, (size_t)((pages + 63) / 64) * sizeof(*bitmap));
+    for (uint64_t done = 0; done < pages;) {
+        uint64_t at = first + done;
+        unsigned shift = at % 64, into = done % 64;
+        unsigned n = 64 - (shift > into ? shift : into);
+        uint64_t mask, bits;
+
+        if (n > pages - done)
+            n = (unsigned)(pages - done);
+        mask = n == 64 ? UINT64_MAX : ((1ull << n) - 1) << shift;
+        bits = atomic_fetch_and_explicit(&s->dirty[at / 64], ~mask,
+                                         memory_order_relaxed) & mask;
+        bitmap[done / 64] |= bits >> shift << into;
+        done += n;
+    }
+}
+
+static int dirty_log_locked(struct sq_kvm_vm *vm, struct squib_range range,
+                            uint64_t *bitmap, struct squib_error *err)
+{
+    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
+        struct sq_kvm_slot *s = &vm->slot[i];
+        int rc;
+
+        if (!s->used || range.gpa < s->range.gpa ||
+            range.gpa - s->range.gpa > s->range.len ||
+            range.len > s->range.len - (range.gpa - s->range.gpa))
+            continue;
+        rc = harvest(vm, s, err);
+        if (!rc)
+            take_bits(s, (range.gpa - s->range.gpa) / SQUIB_PAGE_SIZE,
+                      range.len / SQUIB_PAGE_SIZE, bitmap);
+        return rc;
+    }
+    return no_slot(range, err);
+}
+
+static int vm_dirty_log(struct squib_vm *base, struct squib_range range,
+                        uint64_t *bitmap, struct squib_error *err)
+{
+    struct sq_kvm_vm *vm = vm_of(base);
+    int rc;
+
+    pthread_rwlock_rdlock(&vm->slot_lock);
+    rc = dirty_log_locked(vm, range, bitmap, err);
+    pthread_rwlock_unlock(&vm->slot_lock);
+    return rc;
+}
+
+/* --- interrupts and eventfds ----------------------------------------- */
+
+static int vm_irq(struct squib_vm *base, uint32_t gsi, bool level,
+                  struct squib_error *err)
+{
+    struct kvm_irq_level l = {.irq = gsi, .level = level};
+
+    if (ioctl(vm_of(base)->fd, KVM_IRQ_LINE, &l) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_IRQ_LINE %u", gsi);
+    return 0;
+}
+
+static int vm_msi(struct squib_vm *base, uint64_t gpa, uint32_t data,
+                  struct squib_error *err)
+{
+    struct kvm_msi msi = {
+        .address_lo = (uint32_t)gpa,
+        .address_hi = (uint32_t)(gpa >> 32),
+        .data = data,
+    };
+
+    if (gpa >> 20 != 0xfee)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "%#llx is not an interrupt message address",
+                          (unsigned long long)gpa);
+    /* EPERM is KVM's raw -1: no local APIC took the message. The guest
+     * chose the destination, so it is dropped as on a real bus. */
+    if (ioctl(vm_of(base)->fd, KVM_SIGNAL_MSI, &msi) < 0 && errno != EPERM)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_SIGNAL_MSI");
+    return 0;
+}
+
+static int vm_ioeventfd(struct squib_vm *base, bool pio, uint64_t where,
+                        uint32_t len, int fd, bool assign,
+                        struct squib_error *err)
+{
+    struct kvm_ioeventfd io = {.addr = where, .len = len, .fd = fd};
+
+    if (pio)
+        io.flags |= KVM_IOEVENTFD_FLAG_PIO;
+    if (!assign)
+        io.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+    if (ioctl(vm_of(base)->fd, KVM_IOEVENTFD, &io) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_IOEVENTFD %#llx",
+                         (unsigned long long)where);
+    return 0;
+}
+
+static int vm_irqfd(struct squib_vm *base, uint32_t gsi, int fd, bool assign,
+                    struct squib_error *err)
+{
+    struct kvm_irqfd irq = {.fd = (uint32_t)fd, .gsi = gsi};
+
+    if (!base->config.irqchip)
+        return sq_err_set(err, SQUIB_E_STATE,
+                          "this VM has no interrupt controller");
+    if (!assign)
+        irq.flags |= KVM_IRQFD_FLAG_DEASSIGN;
+    if (ioctl(vm_of(base)->fd, KVM_IRQFD, &irq) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_IRQFD %u", gsi);
+    return 0;
+}
+
+/* --- life ------------------------------------------------------------ */
+
+static void vm_free(struct squib_vm *base)
+{
+    struct sq_kvm_vm *vm = vm_of(base);
+
+    if (vm->dirty_log)
+        sq_memory_watch(base->mem, (struct sq_memory_watcher){0});
+    if (vm->fd >= 0)
+        close(vm->fd);
+    if (vm->sys_fd >= 0)
+        close(vm->sys_fd);
+    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++)
+        free(vm->slot[i].dirty);
+    pthread_rwlock_destroy(&vm->slot_lock);
+    free(vm);
+}
+
+static const struct sq_vm_ops vm_ops = {
+    .free = vm_free,
+    .map = vm_map,
+    .unmap = vm_unmap,
+    .protect = vm_protect,
+    .vcpu_new = sq_kvm_vcpu_new,
+    .irq = vm_irq,
+    .msi = vm_msi,
+    .dirty_log = vm_dirty_log,
+    .ioeventfd = vm_ioeventfd,
+    .irqfd = vm_irqfd,
+};
+
+/* KVM's whole interrupt controller, with the lines wired to the I/O APIC
+ * one to one and to nothing else: its PICs stay silent. */
+static int create_irqchip(struct sq_kvm_vm *vm, struct squib_error *err)
+{
+    union {
+        struct kvm_irq_routing head;
+        uint8_t room[sizeof(struct kvm_irq_routing) +
+                     SQ_KVM_IOAPIC_PINS *
+                         sizeof(struct kvm_irq_routing_entry)];
+    } routing = {.head.nr = SQ_KVM_IOAPIC_PINS};
+
+    if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_CREATE_IRQCHIP");
+    for (uint32_t i = 0; i < SQ_KVM_IOAPIC_PINS; i++)
+        routing.head.entries[i] = (struct kvm_irq_routing_entry){
+            .gsi = i,
+            .type = KVM_IRQ_ROUTING_IRQCHIP,
+            .u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC, .pin = i},
+        };
+    if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routing) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_SET_GSI_ROUTING");
+    return 0;
+}
+
+static int create_vm(struct sq_kvm_vm *vm, struct squib_error *err)
+{
+    uint64_t identity_map_gpa = SQ_KVM_IDENTITY_MAP_GPA;
+    int len = ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+    if (len < (int)sizeof(struct kvm_run))
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_GET_VCPU_MMAP_SIZE");
+    vm->run_len = (size_t)len;
+    do
+        vm->fd = ioctl(vm->sys_fd, KVM_CREATE_VM, 0);
+    while (vm->fd < 0 && errno == EINTR);
+    if (vm->fd < 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_CREATE_VM");
+    if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map_gpa) != 0 ||
+        ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)SQ_KVM_TSS_GPA) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_SET_TSS_ADDR");
+    vm->has_xcrs = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
+    return vm->irqchip ? create_irqchip(vm, err) : 0;
+}
+
+int sq_kvm_vm_new(const struct squib_vm_config *config,
+                  struct squib_memory *mem, struct squib_vm **out,
+                  struct squib_error *err)
+{
+    struct sq_kvm_vm *vm = calloc(1, sizeof(*vm));
+    int rc;
+
+    if (!vm)
+        return sq_err_set(err, SQUIB_E_NOMEM, "KVM: no memory");
+    vm->base.ops = &vm_ops;
+    vm->base.mem = mem;
+    vm->fd = -1;
+    vm->irqchip = config->irqchip;
+    vm->dirty_log = config->dirty_log;
+    rc = pthread_rwlock_init(&vm->slot_lock, NULL);
+    if (rc) {
+        free(vm);
+        return sq_err_os(err, SQUIB_E_OS, rc, "KVM: lock");
+    }
+    if (vm->dirty_log)
+        sq_memory_watch(mem, (struct sq_memory_watcher){host_wrote, vm});
+    vm->sys_fd = sq_kvm_open(err);
+    rc = vm->sys_fd < 0 ? vm->sys_fd : create_vm(vm, err);
+    if (rc) {
+        vm_free(&vm->base);
+        return rc;
+    }
+    *out = &vm->base;
+    return 0;
+}

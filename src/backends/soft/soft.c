@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/soft/soft.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "backends/soft/vcpu.h"
+#include "backends/soft/vm.h"
+#include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/mem.h"
+#include "base/err.h"
+#include "os/clock.h"
+
+static struct sq_soft_vm *of(struct squib_vm *vm)
+{
+    return SQ_CONTAINER_OF(vm, struct sq_soft_vm, base);
+}
+
+/* --- other threads reach a vCPU ------------------------------------------------ */
+
+void sq_soft_kick(struct sq_soft_vm *vm, uint32_t index, uint32_t attn)
+{
+    struct sq_soft_vcpu *v;
+
+    pthread_mutex_lock(&vm->lock);
+    v = vm->vcpu[index];
+    if (v) {
+        atomic_fetch_or(&v->cpu.attn, attn);
+        if (atomic_load(&v->parked))
+            sq_wake_signal(&v->wake);
+    }
+    pthread_mutex_unlock(&vm->lock);
+}
+
+static void kick_all(struct sq_soft_vm *vm, uint32_t attn)
+{
+    for (uint32_t k = 0; k < SQUIB_VCPUS_MAX; k++)
+        sq_soft_kick(vm, k, attn);
+}
+
+static void apic_wake(void *ctx, uint32_t index)
+{
+    sq_soft_kick(ctx, index, ATTN_IRQ);
+}
+
+static uint64_t apic_tsc_to_ns(void *ctx, uint32_t index, uint64_t tsc)
+{
+    struct sq_soft_vm *vm = ctx;
+    uint64_t ns;
+
+    /* On the vCPU's own thread, so the vCPU is there. */
+    return sq_add_overflow(tsc, vm->vcpu[index]->cpu.tsc_offset, &ns)
+               ? UINT64_MAX
+               : ns;
+}
+
+static const struct sq_apic_bus_ops apic_ops = {
+    .wake = apic_wake,
+    .tsc_to_ns = apic_tsc_to_ns,
+};
+
+/* --- memory ---------------------------------------------------------------------- */
+
+void sq_soft_wrote(struct sq_soft_vm *vm, uint64_t gpa, uint64_t len)
+{
+    while (len) {
+        struct sq_soft_slot *s = sq_soft_slot_of(vm, gpa);
+        uint64_t off = gpa & 0xfff, n = 4096 - off, page;
+
+        if (n > len)
+            n = len;
+        if (s) {
+            uint64_t first = off / 64, last = (off + n - 1) / 64;
+            uint64_t mask = (UINT64_MAX >> (63 - last)) &
+                            (UINT64_MAX << first);
+
+            page = (gpa - s->gpa) >> 12;
+            /* The bytes must be there before the test (block.h). */
+            atomic_thread_fence(memory_order_seq_cst);
+            sq_code_page_drop(&s->pages[page], mask);
+            if (s->dirty)
+                atomic_fetch_or(&s->dirty[page / 64], 1ull << (page % 64));
+        }
+        gpa += n;
+        len -= n;
+    }
+}
+
+static void memory_wrote(void *ctx, uint64_t gpa, uint64_t len)
+{
+    sq_soft_wrote(ctx, gpa, len);
+}
+
+static size_t dirty_len(uint64_t len)
+{
+    return (len / SQUIB_PAGE_SIZE + 63) / 64 * sizeof(uint64_t);
+}
+
+/* Tables that are mostly never touched: the host gives zero pages. */
+static void *zeroed(size_t len)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void slot_free(struct sq_soft_slot *s)
+{
+    if (s->pages)
+        munmap(s->pages, s->len / SQUIB_PAGE_SIZE * sizeof(*s->pages));
+    if (s->dirty)
+        munmap((void *)s->dirty, dirty_len(s->len));
+}
+
+static int soft_map(struct squib_vm *base, struct squib_range range,
+                    void *hva, uint32_t prot, struct squib_error *err)
+{
+    struct sq_soft_vm *vm = of(base);
+    struct sq_soft_slot s = {.gpa = range.gpa, .len = range.len, .hva = hva,
+                             .prot = prot};
+    size_t at = 0;
+
+    if (vm->slot_count == SQ_SOFT_SLOTS_MAX)
+        return sq_err_set(err, SQUIB_E_RANGE,
+                          "more than %d ranges of guest memory",
+                          SQ_SOFT_SLOTS_MAX);
+    for (size_t k = 0; k < vm->slot_count; k++) {
+        if (sq_overlaps(range.gpa, range.len, vm->slot[k].gpa,
+                        vm->slot[k].len))
+            return sq_err_set(err, SQUIB_E_RANGE,
+                              "guest range %#llx+%#llx is mapped already",
+                              (unsigned long long)range.gpa,
+                              (unsigned long long)range.len);
+        if (vm->slot[k].gpa < range.gpa)
+            at = k + 1;
+    }
+    s.pages = zeroed(range.len / SQUIB_PAGE_SIZE * sizeof(*s.pages));
+    if (vm->base.config.dirty_log)
+        s.dirty = zeroed(dirty_len(range.len));
+    if (!s.pages || (vm->base.config.dirty_log && !s.dirty)) {
+        slot_free(&s);
+        return sq_err_set(err, SQUIB_E_NOMEM,
+                          "tables for guest memory: out of memory");
+    }
+    memmove(&vm->slot[at + 1], &vm->slot[at],
+            (vm->slot_count - at) * sizeof(s));
+    vm->slot[at] = s;
+    vm->slot_count++;
+    kick_all(vm, ATTN_FLUSH);
+    return 0;
+}
+
+static struct sq_soft_slot *exact(struct sq_soft_vm *vm,
+                                  struct squib_range range,
+                                  struct squib_error *err)
+{
+    struct sq_soft_slot *s = sq_soft_slot_of(vm, range.gpa);
+
+    if (s && s->gpa == range.gpa && s->len == range.len)
+        return s;
+    sq_err_set(err, SQUIB_E_RANGE, "guest range %#llx+%#llx is not mapped",
+               (unsigned long long)range.gpa, (unsigned long long)range.len);
+    return NULL;
+}
+
+/* Decoded blocks point into the slot's page table: all go. */
+static void forget_code(struct sq_soft_vm *vm)
+{
+    for (uint32_t k = 0; k < SQUIB_VCPUS_MAX; k++)
+        if (vm->vcpu[k])
+            sq_block_cache_forget(&vm->vcpu[k]->cpu);
+}
+
+static int soft_unmap(struct squib_vm *base, struct squib_range range,
+                      struct squib_error *err)
+{
+    struct sq_soft_vm *vm = of(base);
+    struct sq_soft_slot *s = exact(vm, range, err);
+
+    if (!s)
+        return SQUIB_E_RANGE;
+    forget_code(vm);
+    slot_free(s);
+    vm->slot_count--;
+    memmove(s, s + 1,
+            (size_t)(&vm->slot[vm->slot_count] - s) * sizeof(*s));
+    kick_all(vm, ATTN_FLUSH);
+    return 0;
+}
+
+static int soft_protect(struct squib_vm *base, struct squib_range range,
+                        uint32_t prot, struct squib_error *err)
+{
+    struct sq_soft_vm *vm = of(base);
+    struct sq_soft_slot *s = exact(vm, range, err);
+
+    if (!s)
+        return SQUIB_E_RANGE;
+    s->prot = prot;
+    kick_all(vm, ATTN_FLUSH);
+    return 0;
+}
+
+static int soft_dirty_log(struct squib_vm *base, struct squib_range range,
+                          uint64_t *bitmap, struct squib_error *err)
+{
+    struct sq_soft_vm *vm = of(base);
+    struct sq_soft_slot *s = exact(vm, range, err);
+
+    if (!s)
+        return SQUIB_E_RANGE;
+    for (size_t k = 0; k < dirty_len(range.len) / sizeof(uint64_t); k++)
+        bitmap[k] = atomic_exchange(&s->dirty[k], 0);
+    kick_all(vm, ATTN_FLUSH); /* write mappings must be taken anew */
+    return 0;
+}
+
+/* --- interrupts -------------------------------------------------------------------- */
+
+static int soft_irq(struct squib_vm *base, uint32_t gsi, bool level,
+                    struct squib_error *err)
+{
+    (void)err;
+    sq_ioapic_set_line(&of(base)->ioapic, gsi, level);
+    return 0;
+}
+
+static int soft_msi(struct squib_vm *base, uint64_t gpa, uint32_t data,
+                    struct squib_error *err)
+{
+    if (sq_apic_bus_msi(&of(base)->apic_bus, gpa, data) < 0)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "%#llx is not the address of an interrupt message",
+                          (unsigned long long)gpa);
+    return 0;
+}
+
+/* The registers are 32 bits wide, on 16-byte boundaries; other accesses are
+ * not defined by the architecture. */
+bool sq_soft_irqchip_read(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
+                          uint64_t gpa, uint8_t *data, unsigned len)
+{
+    uint64_t lapic_gpa;
+    uint32_t v = 0;
+
+    if (!c->lapic)
+        return false;
+    if (gpa - SQ_IOAPIC_DEFAULT_GPA < SQ_IOAPIC_LEN) {
+        v = sq_ioapic_mmio_read(&vm->ioapic,
+                                (uint32_t)(gpa - SQ_IOAPIC_DEFAULT_GPA));
+    } else if (sq_lapic_mmio_gpa(c->lapic, &lapic_gpa) &&
+               gpa - lapic_gpa < 4096) {
+        sq_lapic_mmio_read(c->lapic, (uint32_t)(gpa - lapic_gpa) & ~15u, &v,
+                           sq_now_ns());
+        v >>= gpa % 16 < 4 ? gpa % 4 * 8 : 0;
+    } else {
+        return false;
+    }
+    memset(data, 0, len);
+    memcpy(data, &v, len < 4 ? len : 4);
+    return true;
+}
+
+bool sq_soft_irqchip_write(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
+                           uint64_t gpa, const uint8_t *data, unsigned len)
+{
+    uint64_t lapic_gpa;
+    uint32_t v = 0;
+    bool is_ioapic, is_lapic;
+
+    if (!c->lapic)
+        return false;
+    is_ioapic = gpa - SQ_IOAPIC_DEFAULT_GPA < SQ_IOAPIC_LEN;
+    is_lapic = !is_ioapic && sq_lapic_mmio_gpa(c->lapic, &lapic_gpa) &&
+               gpa - lapic_gpa < 4096;
+    if (!is_ioapic && !is_lapic)
+        return false;
+    if (len < 4)
+        return true;
+    memcpy(&v, data, 4);
+    /* An IPI must not overtake what this vCPU wrote (block.h). */
+    if (atomic_load(&c->attn) & ATTN_PURGE) {
+        atomic_fetch_and(&c->attn, ~(uint32_t)ATTN_PURGE);
+        sq_x86_handle_purge(c);
+    }
+    if (is_ioapic)
+        sq_ioapic_mmio_write(&vm->ioapic,
+                             (uint32_t)(gpa - SQ_IOAPIC_DEFAULT_GPA), v);
+    else
+        sq_lapic_mmio_write(c->lapic, (uint32_t)(gpa - lapic_gpa), v,
+                            sq_now_ns());
+    c->budget = 0;
+    sq_x86_irq_recheck(c);
+    return true;
+}
+
+/* --- the VM ------------------------------------------------------------------------- */
+
+static void soft_free(struct squib_vm *base)
+{
+    struct sq_soft_vm *vm = of(base);
+
+    if (vm->base.mem)
+        sq_memory_watch(vm->base.mem, (struct sq_memory_watcher){0});
+    for (size_t k = 0; k < vm->slot_count; k++)
+        slot_free(&vm->slot[k]);
+    if (vm->base.config.irqchip)
+        sq_ioapic_fini(&vm->ioapic);
+    pthread_mutex_destroy(&vm->lock);
+    pthread_mutex_destroy(&vm->split_lock);
+    free(vm);
+}
+
+static const struct sq_vm_ops vm_ops = {
+    .free = soft_free,
+    .map = soft_map,
+    .unmap = soft_unmap,
+    .protect = soft_protect,
+    .vcpu_new = sq_soft_vcpu_new,
+    .irq = soft_irq,
+    .msi = soft_msi,
+    .dirty_log = soft_dirty_log,
+};
+
+static int soft_vm_new(const struct squib_vm_config *config,
+                       struct squib_memory *mem, struct squib_vm **out,
+                       struct squib_error *err)
+{
+    struct sq_soft_vm *vm = calloc(1, sizeof(*vm));
+
+    if (!vm)
+        return sq_err_set(err, SQUIB_E_NOMEM, "VM: out of memory");
+    vm->base.ops = &vm_ops;
+    vm->base.mem = mem;
+    vm->base.config = *config;
+    vm->start_ns = sq_now_ns();
+    pthread_mutex_init(&vm->lock, NULL);
+    pthread_mutex_init(&vm->split_lock, NULL);
+    sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
+    if (config->irqchip) {
+        int rc = sq_ioapic_init(&vm->ioapic, &vm->apic_bus, err);
+
+        if (rc) {
+            free(vm);
+            return rc;
+        }
+    }
+    sq_memory_watch(mem, (struct sq_memory_watcher){memory_wrote, vm});
+    *out = &vm->base;
+    return 0;
+}
+
+static uint64_t soft_caps(void)
+{
+    return SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP | SQUIB_CAP_DIRTY_LOG |
+           SQUIB_CAP_INSN_COUNT | SQUIB_CAP_VCPU_EXITS |
+           SQUIB_CAP_READONLY_MEM;
+}
+
+static int soft_probe(struct squib_error *err)
+{
+    (void)err;
+    return 0;
+}
+
+const struct squib_backend sq_backend_soft = {
+    .name = "soft",
+    .summary = "the software CPU",
+    .caps = soft_caps,
+    .probe = soft_probe,
+    .cpuid = sq_soft_cpuid,
+    .vm_new = soft_vm_new,
+};

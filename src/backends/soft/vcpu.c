@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/soft/vcpu.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/x87.h"
+#include "backends/soft/x86_64/mem.h"
+#include "backends/soft/x86_64/run.h"
+#include "base/err.h"
+#include "os/clock.h"
+
+static struct sq_soft_vcpu *of(struct squib_vcpu *vcpu)
+{
+    return SQ_CONTAINER_OF(vcpu, struct sq_soft_vcpu, base);
+}
+
+static struct squib_exit *soft_run(struct squib_vcpu *vcpu)
+{
+    return sq_x86_run(&of(vcpu)->cpu);
+}
+
+static void soft_cancel(struct squib_vcpu *vcpu)
+{
+    struct sq_soft_vcpu *v = of(vcpu);
+
+    atomic_fetch_or(&v->cpu.attn, ATTN_CANCEL);
+    sq_wake_signal(&v->wake);
+}
+
+static void soft_park(struct squib_vcpu *vcpu, uint64_t deadline_ns)
+{
+    struct sq_soft_vcpu *v = of(vcpu);
+
+    /* Say that we sleep, then look once more; a kick does it the other way
+     * round, so one of us sees the other. */
+    atomic_store(&v->parked, true);
+    if (!atomic_load(&v->cpu.attn))
+        sq_wake_wait(&v->wake, deadline_ns);
+    atomic_store(&v->parked, false);
+}
+
+static int soft_set_cpuid(struct squib_vcpu *vcpu,
+                          const struct squib_x86_cpuid *leaves, size_t n,
+                          struct squib_error *err)
+{
+    struct sq_soft_vcpu *v = of(vcpu);
+
+    (void)err;
+    memcpy(v->cpuid, leaves, n * sizeof(leaves[0]));
+    v->cpu.cpuid_count = (uint32_t)n;
+    return 0;
+}
+
+static uint64_t soft_insn_count(const struct squib_vcpu *vcpu)
+{
+    return SQ_CONTAINER_OF(vcpu, const struct sq_soft_vcpu, base)
+        ->cpu.icount;
+}
+
+static void soft_free(struct squib_vcpu *vcpu)
+{
+    struct sq_soft_vcpu *v = of(vcpu);
+    struct sq_soft_vm *vm = v->cpu.vm;
+
+    pthread_mutex_lock(&vm->lock);
+    vm->vcpu[v->cpu.index] = NULL;
+    pthread_mutex_unlock(&vm->lock);
+    if (v->cpu.lapic)
+        sq_lapic_fini(v->cpu.lapic);
+    sq_block_cache_free(v->cpu.blocks);
+    sq_wake_destroy(&v->wake);
+    munmap(v, sizeof(*v));
+}
+
+static const struct sq_vcpu_ops vcpu_ops = {
+    .free = soft_free,
+    .run = soft_run,
+    .cancel = soft_cancel,
+    .park = soft_park,
+    .set_cpuid = soft_set_cpuid,
+    .get_state = sq_soft_get_state,
+    .set_state = sq_soft_set_state,
+    .insn_count = soft_insn_count,
+};
+
+static int init_lapic(struct sq_soft_vm *vm, struct sq_soft_vcpu *v,
+                      struct squib_error *err)
+{
+    const struct sq_lapic_config config = {
+        .id = v->cpu.index, .vcpu_index = v->cpu.index,
+        .phys_bits = SQ_SOFT_PHYS_BITS, .bsp = v->cpu.index == 0};
+    int rc = sq_lapic_init(&v->lapic, &vm->apic_bus, &config, err);
+
+    if (!rc)
+        v->cpu.lapic = &v->lapic;
+    return rc;
+}
+
+int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
+                     struct squib_vcpu **out, struct squib_error *err)
+{
+    struct sq_soft_vm *vm = SQ_CONTAINER_OF(base, struct sq_soft_vm, base);
+    struct sq_soft_vcpu *v;
+    size_t n = SQUIB_X86_CPUID_MAX;
+    int rc;
+
+    if (vm->vcpu[index])
+        return sq_err_set(err, SQUIB_E_INVAL, "vCPU %u exists already",
+                          index);
+    /* Its tables fill up slowly: let the host give pages as they do. */
+    v = mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (v == MAP_FAILED)
+        return sq_err_set(err, SQUIB_E_NOMEM, "vCPU %u: out of memory",
+                          index);
+    v->base.ops = &vcpu_ops;
+    v->cpu.vm = vm;
+    v->cpu.index = index;
+    v->cpu.exit = &v->base.exit;
+    v->cpu.phys_bits = SQ_SOFT_PHYS_BITS;
+    v->cpu.tsc_offset = vm->start_ns;
+    v->cpu.cpuid = v->cpuid;
+    rc = sq_soft_cpuid(v->cpuid, &n, err);
+    v->cpu.cpuid_count = (uint32_t)n;
+    if (!rc)
+        rc = sq_wake_init(&v->wake, err);
+    if (rc) {
+        munmap(v, sizeof(*v));
+        return rc;
+    }
+    rc = sq_block_cache_new(&v->cpu.blocks, err);
+    if (!rc && vm->base.config.irqchip)
+        rc = init_lapic(vm, v, err);
+    if (rc) {
+        sq_block_cache_free(v->cpu.blocks);
+        sq_wake_destroy(&v->wake);
+        munmap(v, sizeof(*v));
+        return rc;
+    }
+    sq_x86_reset(&v->cpu, false);
+    sq_x86_fpu_reset(&v->cpu);
+    v->cpu.run_state = vm->base.config.irqchip && index
+                           ? SQUIB_X86_WAIT_SIPI
+                           : SQUIB_X86_RUNNABLE;
+    pthread_mutex_lock(&vm->lock);
+    vm->vcpu[index] = v;
+    pthread_mutex_unlock(&vm->lock);
+    *out = &v->base;
+    return 0;
+}

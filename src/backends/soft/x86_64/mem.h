@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory from inside instruction functions: effective addresses, the
+ * TLB's fast path, and the slow path's interface (mmu.c).
+ *
+ * x86 orders stores after earlier loads and stores, and loads after earlier
+ * loads. The fences here ask that of the host: on x86 they cost nothing, on
+ * weaker hosts they become barriers.
+ */
+#ifndef SQ_SOFT_X86_MEM_H
+#define SQ_SOFT_X86_MEM_H
+
+#include "backends/soft/x86_64/cpu.h"
+
+enum sq_access { ACCESS_R = 0, ACCESS_W = 1, ACCESS_RW = 2 };
+
+/* --- linear addresses ---------------------------------------------------- */
+
+/* The general case: 16- and 32-bit addresses, segment limits and rights,
+ * RIP-relative displacements that did not fit. `sum` is base + index * scale
+ * + disp. Raises #GP or #SS. (seg.c) */
+uint64_t sq_x86_ea_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                        uint64_t sum, unsigned len, enum sq_access access);
+
+/* Checks [off, off + len) of a segment outside 64-bit mode, or in it adds
+ * FS/GS bases; the result is linear. For string and stack instructions.
+ * (seg.c) */
+uint64_t sq_x86_linear(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       unsigned seg, uint64_t off, unsigned len,
+                       enum sq_access access);
+
+/* base + index * scale + disp, before segmentation (LEA's value but for
+ * its truncation). */
+static inline uint64_t sq_ea_sum(const struct sq_x86_cpu *c,
+                                 const struct sq_x86_insn *i)
+{
+    return sq_rd64(c, i->base) + (sq_rd64(c, i->index) << i->scale) +
+           (uint64_t)(int64_t)i->disp;
+}
+
+/* The linear address of the memory operand, `len` bytes. */
+static inline uint64_t sq_ea(struct sq_x86_cpu *c,
+                             const struct sq_x86_insn *i, unsigned len,
+                             enum sq_access access)
+{
+    uint64_t sum = sq_ea_sum(c, i);
+
+    if (SQ_UNLIKELY(i->flags & IF_SLOW_EA))
+        return sq_x86_ea_slow(c, i, sum, len, access);
+    return sum + c->segbase[i->seg];
+}
+
+/* --- loads and stores ----------------------------------------------------- */
+
+static inline struct sq_tlb_entry *sq_tlb_at(struct sq_tlb_entry *tlb,
+                                             uint64_t gva)
+{
+    return &tlb[gva >> 12 & (SQ_TLB_SIZE - 1)];
+}
+
+/* Slow paths for any 1..16 byte access at any privilege: walk, page
+ * crossing, MMIO, dirty and code tracking. (mmu.c) */
+void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                      uint64_t gva, void *dst, unsigned len, bool user);
+void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gva, const void *src, unsigned len,
+                       bool user);
+
+/* The same for 1 to 8 bytes by value at the current privilege. */
+uint64_t sq_x86_load_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                          uint64_t gva, unsigned len);
+void sq_x86_store_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gva, uint64_t v, unsigned len);
+
+/* Makes sure that a later write of these bytes cannot fault. */
+void sq_x86_probe_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                        uint64_t gva, unsigned len);
+void sq_x86_probe_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gva, unsigned len);
+
+/* Host pointer to [gva, gva + len) within one page for direct access, or
+ * NULL when the slow path must be used (MMIO, page crossing; for writes
+ * also code). Raises page faults. Filled TLB entries stay valid until the
+ * end of the instruction. */
+void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                      uint64_t gva, unsigned len, bool write);
+
+static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
+                               const struct sq_x86_insn *i, uint64_t gva,
+                               unsigned len, bool write)
+{
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
+
+    if (SQ_LIKELY(gva - (write ? e->tag_w : e->tag_r) <= 4096u - len))
+        return (void *)(uintptr_t)(gva + e->addend);
+    return sq_x86_ptr_slow(c, i, gva, len, write);
+}
+
+#define SQ_MEM_ACCESS(n)                                                   \
+    static inline uint##n##_t sq_ld##n##v(                                 \
+        struct sq_x86_cpu *c, const struct sq_x86_insn *i, uint64_t gva)   \
+    {                                                                      \
+        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+        uint##n##_t v;                                                     \
+                                                                           \
+        if (SQ_UNLIKELY(gva - e->tag_r > 4096u - sizeof(v)))               \
+            return (uint##n##_t)sq_x86_load_slow(c, i, gva, sizeof(v));    \
+        memcpy(&v, (void *)(uintptr_t)(gva + e->addend), sizeof(v));       \
+        atomic_thread_fence(memory_order_acquire);                         \
+        return v;                                                          \
+    }                                                                      \
+    static inline void sq_st##n##v(struct sq_x86_cpu *c,                   \
+                                   const struct sq_x86_insn *i,            \
+                                   uint64_t gva, uint##n##_t v)            \
+    {                                                                      \
+        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+                                                                           \
+        atomic_thread_fence(memory_order_release);                         \
+        if (SQ_LIKELY(gva - e->tag_w <= 4096u - sizeof(v)))                \
+            memcpy((void *)(uintptr_t)(gva + e->addend), &v, sizeof(v));   \
+        else                                                               \
+            sq_x86_store_slow(c, i, gva, v, sizeof(v));                    \
+    }
+SQ_MEM_ACCESS(8)
+SQ_MEM_ACCESS(16)
+SQ_MEM_ACCESS(32)
+SQ_MEM_ACCESS(64)
+#undef SQ_MEM_ACCESS
+
+/* 16-byte and odd-sized operands (SSE, x87, FXSAVE pieces). len <= 16. */
+static inline void sq_ld_bytes(struct sq_x86_cpu *c,
+                               const struct sq_x86_insn *i, uint64_t gva,
+                               void *dst, unsigned len)
+{
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
+
+    if (SQ_LIKELY(gva - e->tag_r <= 4096u - len))
+        memcpy(dst, (void *)(uintptr_t)(gva + e->addend), len);
+    else
+        sq_x86_read_slow(c, i, gva, dst, len, c->cpl == 3);
+    atomic_thread_fence(memory_order_acquire);
+}
+
+static inline void sq_st_bytes(struct sq_x86_cpu *c,
+                               const struct sq_x86_insn *i, uint64_t gva,
+                               const void *src, unsigned len)
+{
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
+
+    atomic_thread_fence(memory_order_release);
+    if (SQ_LIKELY(gva - e->tag_w <= 4096u - len))
+        memcpy((void *)(uintptr_t)(gva + e->addend), src, len);
+    else
+        sq_x86_write_slow(c, i, gva, src, len, c->cpl == 3);
+}
+
+/* Accesses that the processor makes itself (descriptor tables, TSS, IDT
+ * stacks): supervisor rights whatever the CPL. */
+#define SQ_SYS_ACCESS(n)                                                   \
+    static inline uint##n##_t sq_sys_ld##n(                                \
+        struct sq_x86_cpu *c, const struct sq_x86_insn *i, uint64_t gva)   \
+    {                                                                      \
+        uint##n##_t v;                                                     \
+                                                                           \
+        sq_x86_read_slow(c, i, gva, &v, sizeof(v), false);                 \
+        return v;                                                          \
+    }                                                                      \
+    static inline void sq_sys_st##n(struct sq_x86_cpu *c,                  \
+                                    const struct sq_x86_insn *i,           \
+                                    uint64_t gva, uint##n##_t v)           \
+    {                                                                      \
+        sq_x86_write_slow(c, i, gva, &v, sizeof(v), false);                \
+    }
+SQ_SYS_ACCESS(8)
+SQ_SYS_ACCESS(16)
+SQ_SYS_ACCESS(32)
+SQ_SYS_ACCESS(64)
+#undef SQ_SYS_ACCESS
+
+/* --- devices -------------------------------------------------------------- */
+
+/* One port access of 1, 2 or 4 bytes: leaves with an exit, and returns when
+ * the instruction runs again. Permission was checked. (mmu.c) */
+uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                        uint16_t port, unsigned len);
+void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                     uint16_t port, unsigned len, uint32_t v);
+
+/* An instruction that repeats (REP) has committed one iteration: its later
+ * accesses are new ones. */
+static inline void sq_x86_replay_reset(struct sq_x86_cpu *c)
+{
+    c->replay.count = c->replay.pos = 0;
+}
+
+/* --- maintenance ----------------------------------------------------------- */
+
+void sq_x86_tlb_init(struct sq_x86_cpu *c);
+/* Drops translations: all, or all but global ones (CR3 load). */
+void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global);
+void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva);
+/* Takes write rights from entries of one guest page, or with UINT64_MAX
+ * from all. Returns whether any entry had them. */
+bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa);
+/* ATTN_PURGE: another vCPU decoded code on a page that we may write. */
+void sq_x86_handle_purge(struct sq_x86_cpu *c);
+
+/* Forgets the jump cache, not the blocks. */
+void sq_x86_jc_flush(struct sq_x86_cpu *c);
+static inline struct sq_x86_jc *sq_x86_jc_at(struct sq_x86_cpu *c,
+                                             uint64_t gva)
+{
+    return &c->jc[(gva ^ gva >> SQ_JC_BITS) & ((1u << SQ_JC_BITS) - 1)];
+}
+
+/* Translates for instruction fetch; raises on faults with `i` as the
+ * faulting instruction. */
+uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                          uint64_t gva);
+
+#endif

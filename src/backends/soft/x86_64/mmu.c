@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Behind the TLB: filling it, accesses that miss it, and accesses that are
+ * not memory at all.
+ *
+ * A write mapping is entered only when nothing needs to be told of writes:
+ * the page's D bit is set, no code was decoded on it, and the dirty log has
+ * it. Everything else comes here each time.
+ */
+#include "backends/soft/x86_64/mem.h"
+
+#include <pthread.h>
+
+#include "backends/soft/vm.h"
+#include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/ops.h"
+#include "backends/soft/x86_64/walk.h"
+
+/* A tag that cannot match in entry k: its page belongs to entry k ^ 1. */
+static uint64_t no_tag(size_t k)
+{
+    return (uint64_t)(k ^ 1) << 12;
+}
+
+static void entry_clear(struct sq_tlb_entry *e, size_t k)
+{
+    e->tag_r = e->tag_w = no_tag(k);
+    e->addend = 0;
+    e->gpa = UINT64_MAX;
+}
+
+void sq_x86_tlb_init(struct sq_x86_cpu *c)
+{
+    sq_x86_tlb_flush(c, false);
+    c->tlb = c->tlbs[c->cpl == 3];
+}
+
+/* A new generation for the jump cache of one privilege. Keys hold it in
+ * their top 16 bits; when it wraps, the cache is emptied. */
+void sq_x86_jc_flush(struct sq_x86_cpu *c)
+{
+    uint16_t top = c->jc_gen[0] > c->jc_gen[1] ? c->jc_gen[0] : c->jc_gen[1];
+
+    if (top >= 0x7ff0) {
+        for (size_t k = 0; k < SQ_ARRAY_LEN(c->jc); k++)
+            c->jc[k].key = UINT64_MAX;
+        top = 0;
+    }
+    c->jc_gen[0] = (uint16_t)(top + 1);
+    c->jc_gen[1] = (uint16_t)(top + 2);
+    c->jc_key = (uint64_t)c->jc_gen[c->cpl == 3] << 48;
+}
+
+void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
+{
+    for (unsigned u = 0; u < 2; u++) {
+        for (size_t k = 0; k < SQ_TLB_SIZE; k++)
+            if (!keep_global || !(c->tlbs[u][k].gpa & 1) ||
+                c->tlbs[u][k].gpa == UINT64_MAX)
+                entry_clear(&c->tlbs[u][k], k);
+        for (size_t k = 0; k < SQ_ITLB_SIZE; k++)
+            if (!keep_global || !(c->itlb[u][k].gpa & 1))
+                c->itlb[u][k].tag = 0;
+    }
+    sq_x86_jc_flush(c);
+}
+
+void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
+{
+    size_t k = gva >> 12 & (SQ_TLB_SIZE - 1);
+
+    for (unsigned u = 0; u < 2; u++) {
+        entry_clear(&c->tlbs[u][k], k);
+        c->itlb[u][gva >> 12 & (SQ_ITLB_SIZE - 1)].tag = 0;
+    }
+    sq_x86_jc_flush(c);
+}
+
+bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
+{
+    bool had = false;
+
+    for (unsigned u = 0; u < 2; u++) {
+        for (size_t k = 0; k < SQ_TLB_SIZE; k++) {
+            struct sq_tlb_entry *e = &c->tlbs[u][k];
+
+            if (e->tag_w == no_tag(k) ||
+                (gpa != UINT64_MAX && (e->gpa & ~1ull) != gpa))
+                continue;
+            e->tag_w = no_tag(k);
+            had = true;
+        }
+    }
+    return had;
+}
+
+void sq_x86_handle_purge(struct sq_x86_cpu *c)
+{
+    for (unsigned u = 0; u < 2; u++) {
+        for (size_t k = 0; k < SQ_TLB_SIZE; k++) {
+            struct sq_tlb_entry *e = &c->tlbs[u][k];
+            struct sq_soft_slot *s;
+            struct sq_code_page *p;
+            uint64_t gpa = e->gpa & ~1ull;
+
+            if (e->tag_w == no_tag(k))
+                continue;
+            s = sq_soft_slot_of(c->vm, gpa);
+            if (!s)
+                continue;
+            p = &s->pages[(gpa - s->gpa) >> 12];
+            if (!atomic_load(&p->granules))
+                continue;
+            /* We may have written since it was decoded. */
+            e->tag_w = no_tag(k);
+            atomic_fetch_and(&p->writers, ~(1u << c->index));
+            sq_code_page_drop(p, ~0ull);
+        }
+    }
+}
+
+_Noreturn static void page_fault(struct sq_x86_cpu *c,
+                                 const struct sq_x86_insn *i, uint64_t gva,
+                                 uint32_t error)
+{
+    c->cr2 = gva;
+    sq_x86_raise(c, i, EXC_PF, error);
+}
+
+static bool canonical(uint64_t gva)
+{
+    return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
+}
+
+/* Checks the form of a linear address; returns it as the walk wants it. */
+static uint64_t check_linear(struct sq_x86_cpu *c,
+                             const struct sq_x86_insn *i, uint64_t gva)
+{
+    if (!(c->efer & EFER_LMA))
+        return (uint32_t)gva;
+    if (SQ_LIKELY(canonical(gva)))
+        return gva;
+    /* Stack references give #SS (SDM vol. 3, 6.15): those through RSP or
+     * RBP without an override. */
+    if (i && i->seg == SEG_NONE &&
+        (i->base == R_SP * 8 || i->base == R_BP * 8))
+        sq_x86_raise(c, i, EXC_SS, 0);
+    sq_x86_gp(c, i, 0);
+}
+
+/* Translates one page's worth and enters it in the TLB where allowed. */
+static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
+                                 const struct sq_x86_insn *i, uint64_t gva,
+                                 bool write, bool user)
+{
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlbs[user], gva);
+    size_t k = (size_t)(e - c->tlbs[user]);
+    struct sq_walk w;
+    struct sq_soft_slot *s;
+    uint32_t error;
+
+    gva = check_linear(c, i, gva);
+    if (!sq_x86_walk(c, gva, (write ? WALK_W : 0u) | (user ? WALK_U : 0u),
+                     &w, &error))
+        page_fault(c, i, gva, error);
+    entry_clear(e, k);
+    e->gpa = w.gpa | w.global;
+    s = sq_soft_slot_of(c->vm, w.gpa);
+    if (!s || !(s->prot & SQUIB_PROT_READ))
+        return e;
+    e->addend = (uintptr_t)(s->hva + (w.gpa - s->gpa)) -
+                (uintptr_t)(gva & ~0xfffull);
+    e->tag_r = gva & ~0xfffull;
+    if (w.writable && s->prot & SQUIB_PROT_WRITE) {
+        size_t n = (w.gpa - s->gpa) >> 12;
+        struct sq_code_page *p = &s->pages[n];
+
+        if (s->dirty && !(atomic_load_explicit(&s->dirty[n / 64],
+                                               memory_order_relaxed) >>
+                              (n % 64) & 1)) {
+            if (!write)
+                return e;
+            atomic_fetch_or(&s->dirty[n / 64], 1ull << (n % 64));
+        }
+        /* First tell that we write, then look for code: the decoder does
+         * it the other way round, so one of us sees the other. */
+        atomic_fetch_or(&p->writers, 1u << c->index);
+        if (!atomic_load(&p->granules))
+            e->tag_w = e->tag_r;
+    }
+    return e;
+}
+
+/* The entry that serves gva, filled if needed. */
+static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
+                                   const struct sq_x86_insn *i, uint64_t gva,
+                                   bool write, bool user)
+{
+    struct sq_tlb_entry *e;
+
+    if (!(c->efer & EFER_LMA))
+        gva = (uint32_t)gva;
+    e = sq_tlb_at(c->tlbs[user], gva);
+    if (gva - (write ? e->tag_w : e->tag_r) < 4096)
+        return e;
+    return fill(c, i, gva, write, user);
+}
+
+void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                      uint64_t gva, unsigned len, bool write)
+{
+    struct sq_tlb_entry *e;
+
+    if (!(c->efer & EFER_LMA))
+        gva = (uint32_t)gva;
+    if ((gva & 0xfff) + len > 4096) {
+        /* Both pages must be there before anything happens. */
+        lookup(c, i, gva, write, c->cpl == 3);
+        lookup(c, i, gva + len - 1, write, c->cpl == 3);
+        return NULL;
+    }
+    e = lookup(c, i, gva, write, c->cpl == 3);
+    if (gva - (write ? e->tag_w : e->tag_r) > 4096u - len)
+        return NULL;
+    return (void *)(uintptr_t)(gva + e->addend);
+}
+
+/* --- devices -------------------------------------------------------------- */
+
+/* The instruction's exact place in time, to know its replay log again. */
+static uint64_t icount_at(const struct sq_x86_cpu *c,
+                          const struct sq_x86_insn *i)
+{
+    return c->icount - c->block->n + (uint64_t)(i - c->block->insn);
+}
+
+/* One access outside memory. The first time it leaves with an exit; when
+ * the instruction runs again the answer is in the log. */
+static uint64_t device_access(struct sq_x86_cpu *c,
+                              const struct sq_x86_insn *i,
+                              struct sq_x86_access want)
+{
+    struct sq_x86_replay *log = &c->replay;
+    struct sq_x86_access *a;
+    uint64_t rip = c->gpr[SQ_RIP] + (i ? i->off : 0);
+    uint64_t when = i ? icount_at(c, i) : c->icount;
+
+    if (log->count && (log->rip != rip || log->icount != when))
+        log->count = log->pos = 0;
+    log->rip = rip;
+    log->icount = when;
+    if (log->pos < log->count) {
+        a = &log->access[log->pos++];
+        if (a->where == want.where && a->len == want.len &&
+            a->write == want.write && a->pio == want.pio)
+            return a->data;
+        /* The guest's tables changed under the instruction; what was done
+         * is done, go on from here. */
+        log->count = --log->pos;
+    }
+    if (log->count == SQ_REPLAY_MAX)
+        log->count = log->pos = 0; /* no instruction needs that many */
+    log->access[log->count++] = want;
+    if (want.pio) {
+        c->exit->kind = SQUIB_EXIT_PIO;
+        c->exit->pio = (struct squib_exit_pio){
+            .port = (uint16_t)want.where, .len = want.len,
+            .write = want.write};
+        memcpy(c->exit->pio.data, &want.data, want.len);
+    } else {
+        c->exit->kind = SQUIB_EXIT_MMIO;
+        c->exit->mmio = (struct squib_exit_mmio){
+            .gpa = want.where, .len = want.len, .write = want.write};
+        memcpy(c->exit->mmio.data, &want.data, want.len);
+    }
+    sq_x86_leave_exit(c, i);
+}
+
+static void mmio_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                      uint64_t gpa, uint8_t *dst, unsigned len)
+{
+    while (len) {
+        unsigned n = len < 8 ? len : 8;
+        uint64_t v;
+
+        if (!sq_soft_irqchip_read(c->vm, c, gpa, dst, n)) {
+            v = device_access(c, i, (struct sq_x86_access){
+                                        .where = gpa, .len = (uint8_t)n});
+            memcpy(dst, &v, n);
+        }
+        gpa += n;
+        dst += n;
+        len -= n;
+    }
+}
+
+static void mmio_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gpa, const uint8_t *src, unsigned len)
+{
+    while (len) {
+        unsigned n = len < 8 ? len : 8;
+
+        if (!sq_soft_irqchip_write(c->vm, c, gpa, src, n)) {
+            struct sq_x86_access a = {
+                .where = gpa, .len = (uint8_t)n, .write = true};
+
+            memcpy(&a.data, src, n);
+            device_access(c, i, a);
+        }
+        gpa += n;
+        src += n;
+        len -= n;
+    }
+}
+
+uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                        uint16_t port, unsigned len)
+{
+    return (uint32_t)device_access(
+        c, i, (struct sq_x86_access){
+                  .where = port, .len = (uint8_t)len, .pio = true});
+}
+
+void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                     uint16_t port, unsigned len, uint32_t v)
+{
+    device_access(c, i, (struct sq_x86_access){
+                            .where = port, .data = v, .len = (uint8_t)len,
+                            .write = true, .pio = true});
+}
+
+/* --- slow accesses ---------------------------------------------------------- */
+
+void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                      uint64_t gva, void *dst, unsigned len, bool user)
+{
+    uint8_t *to = dst;
+    unsigned room = 4096 - (unsigned)(gva & 0xfff);
+
+    /* Memory answers before devices see anything. */
+    if (len > room)
+        lookup(c, i, gva + room, false, user);
+    while (len) {
+        unsigned n = len < room ? len : room;
+        struct sq_tlb_entry *e = lookup(c, i, gva, false, user);
+        uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
+
+        if (va - e->tag_r < 4096)
+            memcpy(to, (void *)(uintptr_t)(va + e->addend), n);
+        else
+            mmio_read(c, i, (e->gpa & ~1ull) + (gva & 0xfff), to, n);
+        gva += n;
+        to += n;
+        len -= n;
+        room = 4096;
+    }
+}
+
+/* A write within one page that the TLB does not serve. */
+static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       struct sq_tlb_entry *e, uint64_t gva,
+                       const uint8_t *src, unsigned n)
+{
+    uint64_t gpa = (e->gpa & ~1ull) + (gva & 0xfff);
+    struct sq_soft_slot *s = sq_soft_slot_of(c->vm, gpa);
+
+    if (!s || !(s->prot & SQUIB_PROT_WRITE)) {
+        mmio_write(c, i, gpa, src, n);
+        return;
+    }
+    memcpy(s->hva + (gpa - s->gpa), src, n);
+    sq_soft_wrote(c->vm, gpa, n);
+    /* If that was our own code, the rest of this block is stale: let it end
+     * after this instruction. */
+    if (i && !sq_block_fresh(c->block))
+        ((struct sq_x86_insn *)(uintptr_t)i)[1].exec = sq_x86_exec_stop;
+}
+
+void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gva, const void *src, unsigned len,
+                       bool user)
+{
+    const uint8_t *from = src;
+    unsigned room = 4096 - (unsigned)(gva & 0xfff);
+
+    if (len > room)
+        lookup(c, i, gva + room, true, user);
+    while (len) {
+        unsigned n = len < room ? len : room;
+        struct sq_tlb_entry *e = lookup(c, i, gva, true, user);
+        uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
+
+        if (va - e->tag_w < 4096)
+            memcpy((void *)(uintptr_t)(va + e->addend), from, n);
+        else
+            write_page(c, i, e, gva, from, n);
+        gva += n;
+        from += n;
+        len -= n;
+        room = 4096;
+    }
+}
+
+uint64_t sq_x86_load_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                          uint64_t gva, unsigned len)
+{
+    uint64_t v = 0;
+
+    sq_x86_read_slow(c, i, gva, &v, len, c->cpl == 3);
+    atomic_thread_fence(memory_order_acquire);
+    return v;
+}
+
+void sq_x86_store_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gva, uint64_t v, unsigned len)
+{
+    sq_x86_write_slow(c, i, gva, &v, len, c->cpl == 3);
+}
+
+void sq_x86_probe_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                        uint64_t gva, unsigned len)
+{
+    lookup(c, i, gva, true, c->cpl == 3);
+    if ((gva & 0xfff) + len > 4096)
+        lookup(c, i, gva + len - 1, true, c->cpl == 3);
+}
+
+void sq_x86_probe_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gva, unsigned len)
+{
+    lookup(c, i, gva, false, c->cpl == 3);
+    if ((gva & 0xfff) + len > 4096)
+        lookup(c, i, gva + len - 1, false, c->cpl == 3);
+}
+
+uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                          uint64_t gva)
+{
+    bool user = c->cpl == 3;
+    struct sq_itlb_entry *e = &c->itlb[user][gva >> 12 & (SQ_ITLB_SIZE - 1)];
+    struct sq_walk w;
+    uint32_t error;
+
+    if (e->tag == ((gva & ~0xfffull) | 1))
+        return (e->gpa & ~1ull) + (gva & 0xfff);
+    if (c->efer & EFER_LMA && !canonical(gva))
+        sq_x86_gp(c, i, 0);
+    if (!sq_x86_walk(c, gva, WALK_X | (user ? WALK_U : 0u), &w, &error))
+        page_fault(c, i, gva, error);
+    e->tag = (gva & ~0xfffull) | 1;
+    e->gpa = w.gpa | w.global;
+    return w.gpa + (gva & 0xfff);
+}
+
+/* --- locked accesses without a host atomic ---------------------------------- */
+
+void sq_x86_rmw_slow_begin(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    if (i->flags & IF_LOCK && !c->split_locked) {
+        pthread_mutex_lock(&c->vm->split_lock);
+        c->split_locked = true;
+    }
+}
+
+void sq_x86_rmw_slow_end(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    (void)i;
+    if (c->split_locked) {
+        c->split_locked = false;
+        pthread_mutex_unlock(&c->vm->split_lock);
+    }
+}
+
+/* On x86 hosts the compiler's 16-byte builtin is one instruction; elsewhere
+ * it may not exist, and these are serialized among themselves, which is how
+ * guests use them (heads of lists, never mixed with narrower atomics). */
+#ifdef __x86_64__
+__attribute__((target("cx16")))
+static bool host_cas16(unsigned __int128 *p, unsigned __int128 want,
+                       unsigned __int128 v, unsigned __int128 *seen)
+{
+    *seen = __sync_val_compare_and_swap(p, want, v);
+    return true;
+}
+#else
+static bool host_cas16(unsigned __int128 *p, unsigned __int128 want,
+                       unsigned __int128 v, unsigned __int128 *seen)
+{
+    (void)p, (void)want, (void)v, (void)seen;
+    return false;
+}
+#endif
+
+unsigned __int128 sq_x86_cas16(struct sq_x86_cpu *c,
+                               const struct sq_x86_insn *i, uint64_t gva,
+                               unsigned __int128 want, unsigned __int128 v)
+{
+    unsigned __int128 seen, *p = sq_mem_ptr(c, i, gva, 16, true);
+
+    if (p && host_cas16(p, want, v, &seen))
+        return seen;
+    sq_x86_rmw_slow_begin(c, i);
+    sq_ld_bytes(c, i, gva, &seen, 16);
+    sq_st_bytes(c, i, gva, seen == want ? &v : &seen, 16);
+    sq_x86_rmw_slow_end(c, i);
+    return seen;
+}

@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control and debug registers, descriptor-table registers, and the rest of
+ * what only system software uses. */
+#include "backends/soft/x86_64/ops.h"
+#include "backends/soft/x86_64/seg.h"
+#include "backends/soft/x86_64/x87.h"
+#include "backends/soft/x86_64/walk.h"
+
+#include <unistd.h>
+
+static void need_cpl0(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    if (c->cpl != 0)
+        sq_x86_gp(c, i, 0);
+}
+
+/* Ends a block at the next instruction. */
+static void end(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    c->gpr[SQ_RIP] = sq_next_rip(c, i);
+}
+
+/* --- control registers (SDM vol. 3, 2.5 and 4.1) --------------------------- */
+
+#define CR0_KNOWN                                                          \
+    ((uint64_t)(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE |      \
+                CR0_WP | CR0_AM | CR0_NW | CR0_CD) | CR0_PG)
+#define CR4_KNOWN                                                          \
+    (CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |  \
+     CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_OSXSAVE)
+
+int sq_x86_set_cr0(struct sq_x86_cpu *c, uint64_t v)
+{
+    uint64_t changed;
+
+    if (v >> 32 || (v & CR0_PG && !(v & CR0_PE)) ||
+        (v & CR0_NW && !(v & CR0_CD)))
+        return -1;
+    v = (v & CR0_KNOWN) | CR0_ET;
+    changed = v ^ c->cr0;
+    if (changed & CR0_PG) {
+        if (v & CR0_PG) {
+            if (c->efer & EFER_LME) {
+                if (!(c->cr4 & CR4_PAE) || c->seg[SEG_CS].attr & ATTR_L)
+                    return -1;
+                c->efer |= EFER_LMA;
+            } else if (c->cr4 & CR4_PAE && !sq_x86_load_pdptes(c, c->cr3)) {
+                return -1;
+            }
+        } else {
+            if (c->code64)
+                return -1;
+            c->efer &= ~(uint64_t)EFER_LMA;
+        }
+    }
+    c->cr0 = v;
+    if (changed & (CR0_PG | CR0_PE | CR0_WP))
+        sq_x86_tlb_flush(c, false);
+    if (changed & CR0_PE && !(v & CR0_PE))
+        sq_x86_set_cpl(c, 0);
+    sq_x86_update_mode(c);
+    return 0;
+}
+
+int sq_x86_set_cr4(struct sq_x86_cpu *c, uint64_t v)
+{
+    uint64_t changed = v ^ c->cr4;
+
+    if (v & ~(uint64_t)CR4_KNOWN ||
+        (c->efer & EFER_LMA && !(v & CR4_PAE)))
+        return -1;
+    c->cr4 = v;
+    if (changed & CR4_PAE && c->cr0 & CR0_PG && v & CR4_PAE &&
+        !sq_x86_load_pdptes(c, c->cr3)) {
+        c->cr4 ^= changed;
+        return -1;
+    }
+    if (changed & (CR4_PSE | CR4_PAE | CR4_PGE))
+        sq_x86_tlb_flush(c, false);
+    return 0;
+}
+
+int sq_x86_set_cr3(struct sq_x86_cpu *c, uint64_t v)
+{
+    if (c->efer & EFER_LMA) {
+        if (v >> c->phys_bits)
+            return -1;
+    } else {
+        v = (uint32_t)v;
+        if (c->cr0 & CR0_PG && c->cr4 & CR4_PAE &&
+            !sq_x86_load_pdptes(c, v))
+            return -1;
+    }
+    c->cr3 = v;
+    sq_x86_tlb_flush(c, true);
+    return 0;
+}
+
+OP(mov_RC)
+{
+    uint64_t v;
+
+    need_cpl0(c, i);
+    switch (i->reg) {
+    case 0: v = c->cr0; break;
+    case 2: v = c->cr2; break;
+    case 3: v = c->cr3; break;
+    case 4: v = c->cr4; break;
+    case 8: v = c->lapic ? sq_lapic_cr8(c->lapic) : 0; break;
+    default: sq_x86_ud(c, i);
+    }
+    if (c->code64)
+        WR(64, i->rm, v);
+    else
+        WR(32, i->rm, v);
+    NEXT;
+}
+FAM1(mov_RC, mov_RC, NULL)
+
+OP(mov_CR)
+{
+    uint64_t v = c->code64 ? RD(64, i->rm) : RD(32, i->rm);
+    uint64_t next = sq_next_rip(c, i);
+    int bad = 0;
+
+    need_cpl0(c, i);
+    switch (i->reg) {
+    case 0: bad = sq_x86_set_cr0(c, v); break;
+    case 2: c->cr2 = v; break;
+    case 3: bad = sq_x86_set_cr3(c, v); break;
+    case 4: bad = sq_x86_set_cr4(c, v); break;
+    case 8:
+        bad = c->lapic ? sq_lapic_set_cr8(c->lapic, v) : v > 15;
+        sq_x86_irq_recheck(c);
+        break;
+    default: sq_x86_ud(c, i);
+    }
+    if (bad)
+        sq_x86_gp(c, i, 0);
+    c->gpr[SQ_RIP] = next;
+}
+FAM1(mov_CR, mov_CR, NULL)
+
+static unsigned debug_index(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    unsigned n = i->reg;
+
+    need_cpl0(c, i);
+    if (n > 7 || ((n == 4 || n == 5) && c->cr4 & CR4_DE))
+        sq_x86_ud(c, i);
+    return n == 4 || n == 5 ? n + 2 : n;
+}
+OP(mov_RD)
+{
+    unsigned n = debug_index(c, i);
+    uint64_t v = n < 4 ? c->dr[n] : n == 6 ? c->dr6 : c->dr7;
+
+    if (c->code64)
+        WR(64, i->rm, v);
+    else
+        WR(32, i->rm, v);
+    NEXT;
+}
+OP(mov_DR)
+{
+    unsigned n = debug_index(c, i);
+    uint64_t v = c->code64 ? RD(64, i->rm) : RD(32, i->rm);
+
+    if (n >= 6 && v >> 32)
+        sq_x86_gp(c, i, 0);
+    if (n < 4)
+        c->dr[n] = v;
+    else if (n == 6)
+        c->dr6 = (v & 0xe00f) | 0xffff0ff0;
+    else
+        c->dr7 = (v & 0xffff2bff) | 0x400;
+    end(c, i);
+}
+FAM1(mov_RD, mov_RD, NULL)
+FAM1(mov_DR, mov_DR, NULL)
+
+OP(clts)
+{
+    need_cpl0(c, i);
+    c->cr0 &= ~(uint64_t)CR0_TS;
+    end(c, i);
+}
+FAM1(clts, clts, NULL)
+
+static void store16(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                    uint64_t v)
+{
+    ST(16, sq_ea(c, i, 2, ACCESS_W), v);
+}
+static void write_by_size(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                          uint64_t v)
+{
+    if (i->osz == 1)
+        WR(16, i->rm, v);
+    else if (i->osz == 2)
+        WR(32, i->rm, v);
+    else
+        WR(64, i->rm, v);
+}
+OP(smsw_r)
+{
+    write_by_size(c, i, c->cr0);
+    NEXT;
+}
+OP(smsw_m)
+{
+    store16(c, i, c->cr0);
+    NEXT;
+}
+FAM1(smsw, smsw_r, smsw_m)
+
+/* LMSW sets PE, MP, EM, TS but cannot clear PE. */
+static void lmsw(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                 uint16_t v)
+{
+    uint64_t next = sq_next_rip(c, i);
+
+    need_cpl0(c, i);
+    if (sq_x86_set_cr0(c, (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) |
+                              (v & 15u)))
+        sq_x86_gp(c, i, 0);
+    c->gpr[SQ_RIP] = next;
+}
+OP(lmsw_r)
+{
+    lmsw(c, i, RD(16, i->rm));
+}
+OP(lmsw_m)
+{
+    lmsw(c, i, LD(16, sq_ea(c, i, 2, ACCESS_R)));
+}
+FAM1(lmsw, lmsw_r, lmsw_m)
+
+/* --- descriptor tables ------------------------------------------------------- */
+
+static void store_table(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                        uint16_t limit, uint64_t base)
+{
+    unsigned len = c->code64 ? 8 : 4;
+    uint64_t gva = sq_ea(c, i, 2 + len, ACCESS_W);
+
+    sq_x86_probe_write(c, i, gva, 2 + len);
+    ST(16, gva, limit);
+    sq_st_bytes(c, i, gva + 2, &base, len);
+}
+OP(sgdt)
+{
+    store_table(c, i, c->gdtr.limit, c->gdtr.base);
+    NEXT;
+}
+OP(sidt)
+{
+    store_table(c, i, c->idtr.limit, c->idtr.base);
+    NEXT;
+}
+FAM1(sgdt, NULL, sgdt)
+FAM1(sidt, NULL, sidt)
+
+static void load_table(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint16_t *limit, uint64_t *base)
+{
+    unsigned len = c->code64 ? 8 : 4;
+    uint64_t b = 0, gva = sq_ea(c, i, 2 + len, ACCESS_R);
+    uint16_t l;
+
+    need_cpl0(c, i);
+    l = LD(16, gva);
+    sq_ld_bytes(c, i, gva + 2, &b, len);
+    if (c->code64 && (uint64_t)((int64_t)(b << 16) >> 16) != b)
+        sq_x86_gp(c, i, 0);
+    if (!c->code64 && i->osz == 1)
+        b &= 0xffffff;
+    *limit = l;
+    *base = b;
+    end(c, i);
+}
+OP(lgdt)
+{
+    load_table(c, i, &c->gdtr.limit, &c->gdtr.base);
+}
+OP(lidt)
+{
+    load_table(c, i, &c->idtr.limit, &c->idtr.base);
+}
+FAM1(lgdt, NULL, lgdt)
+FAM1(lidt, NULL, lidt)
+
+static void need_protected(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    if (!sq_protected(c))
+        sq_x86_ud(c, i);
+}
+
+#define STORE_SELECTOR(name, seg_)                                         \
+    OP(name##_r)                                                           \
+    {                                                                      \
+        need_protected(c, i);                                              \
+        write_by_size(c, i, c->seg[seg_].sel);                             \
+        NEXT;                                                              \
+    }                                                                      \
+    OP(name##_m)                                                           \
+    {                                                                      \
+        need_protected(c, i);                                              \
+        store16(c, i, c->seg[seg_].sel);                                   \
+        NEXT;                                                              \
+    }                                                                      \
+    FAM1(name, name##_r, name##_m)
+STORE_SELECTOR(sldt, SEG_LDTR)
+STORE_SELECTOR(str, SEG_TR)
+
+/* LLDT and LTR (SDM vol. 2). */
+static void load_system(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                        unsigned seg, uint16_t sel)
+{
+    bool wide = c->efer & EFER_LMA;
+    struct sq_x86_segreg v;
+    struct sq_desc d;
+    uint32_t attr;
+
+    need_protected(c, i);
+    need_cpl0(c, i);
+    if (!(sel & ~3u)) {
+        if (seg == SEG_TR)
+            sq_x86_gp(c, i, 0);
+        v = (struct sq_x86_segreg){.sel = sel,
+                                   .attr = SQUIB_X86_ATTR_UNUSABLE};
+        sq_seg_set(c, seg, &v);
+        return;
+    }
+    if (sel & 4 || !sq_desc_read(c, i, sel, wide, &d))
+        sq_x86_gp(c, i, sel & ~3u);
+    attr = sq_desc_attr(d.lo);
+    if (attr & ATTR_S ||
+        (seg == SEG_LDTR ? (attr & 15) != 2
+                         : (attr & 15) != 9 && (wide || (attr & 15) != 1)))
+        sq_x86_gp(c, i, sel & ~3u);
+    if (!(attr & ATTR_P))
+        sq_x86_raise(c, i, EXC_NP, sel & ~3u);
+    if (seg == SEG_TR) {
+        d.lo |= 2ull << 40; /* busy */
+        sq_sys_st8(c, i, d.gva + 5, (uint8_t)(d.lo >> 40));
+    }
+    sq_desc_unpack(&d, sel, wide, &v);
+    sq_seg_set(c, seg, &v);
+}
+#define LOAD_SELECTOR(name, seg)                                           \
+    OP(name##_r)                                                           \
+    {                                                                      \
+        load_system(c, i, seg, RD(16, i->rm));                             \
+        NEXT;                                                              \
+    }                                                                      \
+    OP(name##_m)                                                           \
+    {                                                                      \
+        need_protected(c, i);                                              \
+        load_system(c, i, seg, LD(16, sq_ea(c, i, 2, ACCESS_R)));          \
+        NEXT;                                                              \
+    }                                                                      \
+    FAM1(name, name##_r, name##_m)
+LOAD_SELECTOR(lldt, SEG_LDTR)
+LOAD_SELECTOR(ltr, SEG_TR)
+
+/* LAR, LSL, VERR, VERW: answer in ZF whether a selector is good. */
+enum ask { ASK_LAR, ASK_LSL, ASK_VERR, ASK_VERW };
+
+static bool ask(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                uint16_t sel, enum ask what, uint32_t *answer)
+{
+    struct sq_x86_segreg v;
+    struct sq_desc d;
+    uint32_t attr;
+    bool conforming;
+
+    need_protected(c, i);
+    if (!(sel & ~3u) || !sq_desc_read(c, i, sel, false, &d))
+        return false;
+    attr = sq_desc_attr(d.lo);
+    conforming = (attr & (ATTR_S | ATTR_CODE | ATTR_CE)) ==
+                 (ATTR_S | ATTR_CODE | ATTR_CE);
+    if (!conforming && (sq_desc_dpl(d.lo) < c->cpl ||
+                        sq_desc_dpl(d.lo) < (sel & 3u)))
+        return false;
+    if (!(attr & ATTR_S)) {
+        unsigned t = attr & 15;
+        /* which system types LAR and LSL know, legacy and long mode */
+        uint16_t lar = c->efer & EFER_LMA ? 0x1a04 : 0x1a3e;
+        uint16_t lsl = c->efer & EFER_LMA ? 0x0a04 : 0x0a0e;
+
+        if (what >= ASK_VERR || !((what == ASK_LAR ? lar : lsl) >> t & 1))
+            return false;
+    }
+    sq_desc_unpack(&d, sel, false, &v);
+    switch (what) {
+    case ASK_LAR: *answer = (uint32_t)(d.lo >> 32) & 0xf0ff00; break;
+    case ASK_LSL: *answer = v.limit; break;
+    case ASK_VERR: return !(attr & ATTR_CODE) || attr & ATTR_RW;
+    case ASK_VERW: return !(attr & ATTR_CODE) && attr & ATTR_RW;
+    }
+    return true;
+}
+static void ask_flag(struct sq_x86_cpu *c, bool yes)
+{
+    sq_set_status(c, (sq_status(c) & ~(uint32_t)FL_ZF) | (yes ? FL_ZF : 0));
+}
+#define ASK(name, what)                                                    \
+    static void name##_sel(struct sq_x86_cpu *c,                           \
+                           const struct sq_x86_insn *i, uint16_t sel)      \
+    {                                                                      \
+        uint32_t answer = 0;                                               \
+        bool yes = ask(c, i, sel, what, &answer);                          \
+                                                                           \
+        if (yes && what <= ASK_LSL) {                                      \
+            if (i->osz == 1)                                               \
+                WR(16, i->reg, answer);                                    \
+            else                                                           \
+                WR(32, i->reg, answer);                                    \
+        }                                                                  \
+        ask_flag(c, yes);                                                  \
+    }                                                                      \
+    OP(name##_r)                                                           \
+    {                                                                      \
+        name##_sel(c, i, RD(16, i->rm));                                   \
+        NEXT;                                                              \
+    }                                                                      \
+    OP(name##_m)                                                           \
+    {                                                                      \
+        need_protected(c, i);                                              \
+        name##_sel(c, i, LD(16, sq_ea(c, i, 2, ACCESS_R)));                \
+        NEXT;                                                              \
+    }                                                                      \
+    FAM1(name, name##_r, name##_m)
+ASK(lar, ASK_LAR)
+ASK(lsl, ASK_LSL)
+ASK(verr, ASK_VERR)
+ASK(verw, ASK_VERW)
+
+/* --- TLB, caches --------------------------------------------------------------- */
+
+OP(invlpg)
+{
+    need_cpl0(c, i);
+    sq_x86_tlb_flush_page(c, sq_ea_sum(c, i) + (i->flags & IF_RIPREL_RAW
+                                                    ? i->off + i->len
+                                                    : 0) +
+                                 (c->code64 ? c->segbase[i->seg]
+                                            : c->seg[i->seg].base));
+    end(c, i);
+}
+FAM1(invlpg, NULL, invlpg)
+OP(wbinvd)
+{
+    need_cpl0(c, i);
+    NEXT;
+}
+FAM1(wbinvd, wbinvd, NULL)
+
+/* --- interrupts' flag and HLT ----------------------------------------------------- */
+
+static void need_iopl(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    if (c->cr0 & CR0_PE && c->cpl > (c->rflags & FL_IOPL) >> 12)
+        sq_x86_gp(c, i, 0);
+    if (c->rflags & FL_VM && (c->rflags & FL_IOPL) != FL_IOPL)
+        sq_x86_gp(c, i, 0);
+}
+OP(cli)
+{
+    need_iopl(c, i);
+    c->rflags &= ~(uint64_t)FL_IF;
+    NEXT;
+}
+OP(sti)
+{
+    need_iopl(c, i);
+    if (!(c->rflags & FL_IF)) {
+        c->rflags |= FL_IF;
+        c->irq_shadow = true;
+        sq_x86_irq_recheck(c);
+    }
+    end(c, i);
+}
+OP(hlt)
+{
+    need_cpl0(c, i);
+    end(c, i);
+    c->run_state = SQUIB_X86_HALTED;
+    sq_x86_leave_restart(c);
+}
+FAM1(cli, cli, NULL)
+FAM1(sti, sti, NULL)
+FAM1(hlt, hlt, NULL)
+
+/* --- MSRs, counters, identity --------------------------------------------------- */
+
+static void edx_eax(struct sq_x86_cpu *c, uint64_t v)
+{
+    c->gpr[R_AX] = (uint32_t)v;
+    c->gpr[R_DX] = v >> 32;
+}
+OP(rdmsr)
+{
+    uint64_t v;
+
+    need_cpl0(c, i);
+    if (sq_x86_msr_read(c, (uint32_t)c->gpr[R_CX], &v))
+        sq_x86_gp(c, i, 0);
+    edx_eax(c, v);
+    NEXT;
+}
+OP(wrmsr)
+{
+    uint64_t v = (uint32_t)c->gpr[R_AX] | c->gpr[R_DX] << 32;
+    uint64_t next = sq_next_rip(c, i);
+
+    need_cpl0(c, i);
+    if (sq_x86_msr_write(c, (uint32_t)c->gpr[R_CX], v))
+        sq_x86_gp(c, i, 0);
+    c->gpr[SQ_RIP] = next;
+}
+OP(rdtsc)
+{
+    if (c->cr4 & CR4_TSD && c->cpl != 0)
+        sq_x86_gp(c, i, 0);
+    edx_eax(c, sq_x86_tsc(c));
+    NEXT;
+}
+/* No performance counters. */
+OP(rdpmc)
+{
+    sq_x86_gp(c, i, 0);
+}
+OP(cpuid)
+{
+    uint32_t out[4];
+
+    sq_x86_cpuid(c, (uint32_t)c->gpr[R_AX], (uint32_t)c->gpr[R_CX], out);
+    c->gpr[R_AX] = out[0];
+    c->gpr[R_BX] = out[1];
+    c->gpr[R_CX] = out[2];
+    c->gpr[R_DX] = out[3];
+    end(c, i);
+}
+FAM1(rdmsr, rdmsr, NULL)
+FAM1(wrmsr, wrmsr, NULL)
+FAM1(rdtsc, rdtsc, NULL)
+FAM1(rdpmc, rdpmc, NULL)
+FAM1(cpuid, cpuid, NULL)
+
+/* The guest may seed its generator from this alone, so it is the host's
+ * own entropy every time. CF tells success. */
+static void random_value(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    uint64_t v = 0;
+    bool ok = getentropy(&v, sizeof(v)) == 0;
+
+    write_by_size(c, i, v);
+    sq_set_status(c, ok ? FL_CF : 0);
+}
+OP(rdrand)
+{
+    random_value(c, i);
+    NEXT;
+}
+OP(rdseed)
+{
+    if (i->flags & IF_REP) { /* RDPID */
+        WR(64, i->rm, (uint32_t)c->tsc_aux);
+        NEXT;
+    }
+    random_value(c, i);
+    NEXT;
+}
+FAM1(rdrand, rdrand, NULL)
+FAM1(rdseed, rdseed, NULL)
+
+static void need_fsgsbase(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    if (!(c->cr4 & CR4_FSGSBASE) || !c->code64)
+        sq_x86_ud(c, i);
+}
+static void write_base(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       unsigned seg)
+{
+    uint64_t v;
+
+    need_fsgsbase(c, i);
+    v = i->osz == 3 ? RD(64, i->rm) : RD(32, i->rm);
+    if ((uint64_t)((int64_t)(v << 16) >> 16) != v)
+        sq_x86_gp(c, i, 0);
+    c->seg[seg].base = c->segbase[seg] = v;
+}
+static void read_base(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                      unsigned seg)
+{
+    need_fsgsbase(c, i);
+    if (i->osz == 3)
+        WR(64, i->rm, c->seg[seg].base);
+    else
+        WR(32, i->rm, c->seg[seg].base);
+}
+OP(rdfsbase)
+{
+    read_base(c, i, SEG_FS);
+    NEXT;
+}
+OP(rdgsbase)
+{
+    read_base(c, i, SEG_GS);
+    NEXT;
+}
+OP(wrfsbase)
+{
+    write_base(c, i, SEG_FS);
+    NEXT;
+}
+OP(wrgsbase)
+{
+    write_base(c, i, SEG_GS);
+    NEXT;
+}
+FAM1(rdfsbase, rdfsbase, NULL)
+FAM1(rdgsbase, rdgsbase, NULL)
+FAM1(wrfsbase, wrfsbase, NULL)
+FAM1(wrgsbase, wrgsbase, NULL)
+
+/* --- 0F 01 with register operands: /reg picks the function, rm the rest ------ */
+
+#define RM(i) ((i)->rm / 8u & 7u)
+
+/* VMCALL and VMMCALL: a hypercall in KVM's convention. The answer arrives
+ * in rAX when the vCPU runs again. */
+static void hypercall(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    c->exit->kind = SQUIB_EXIT_HYPERCALL;
+    c->exit->hypercall = (struct squib_exit_hypercall){
+        .function = c->gpr[R_AX],
+        .args = {c->gpr[R_BX], c->gpr[R_CX], c->gpr[R_DX], c->gpr[R_SI]}};
+    end(c, i);
+    c->hypercall_pending = true;
+    sq_x86_leave_exit(c, NULL);
+}
+OP(g7_r0)
+{
+    if (RM(i) != 1)
+        sq_x86_ud(c, i);
+    hypercall(c, i);
+}
+OP(g7_r1) /* MONITOR, MWAIT, CLAC, STAC: none is offered */
+{
+    sq_x86_ud(c, i);
+}
+OP(g7_r2)
+{
+    uint32_t index = (uint32_t)c->gpr[R_CX];
+
+    if (RM(i) == 0) {
+        edx_eax(c, sq_x86_xgetbv(c, i, index));
+    } else if (RM(i) == 1) {
+        need_cpl0(c, i);
+        sq_x86_xsetbv(c, i, index,
+                      (uint32_t)c->gpr[R_AX] | c->gpr[R_DX] << 32);
+    } else {
+        sq_x86_ud(c, i);
+    }
+    end(c, i);
+}
+OP(g7_r3)
+{
+    if (RM(i) != 1)
+        sq_x86_ud(c, i);
+    hypercall(c, i);
+}
+OP(g7_r7)
+{
+    if (RM(i) == 0 && c->code64) { /* SWAPGS */
+        uint64_t base = c->seg[SEG_GS].base;
+
+        need_cpl0(c, i);
+        c->seg[SEG_GS].base = c->segbase[SEG_GS] = c->kernel_gs_base;
+        c->kernel_gs_base = base;
+    } else if (RM(i) == 1) { /* RDTSCP */
+        if (c->cr4 & CR4_TSD && c->cpl != 0)
+            sq_x86_gp(c, i, 0);
+        edx_eax(c, sq_x86_tsc(c));
+        c->gpr[R_CX] = (uint32_t)c->tsc_aux;
+    } else {
+        sq_x86_ud(c, i);
+    }
+    NEXT;
+}
+FAM1(g7_r0, g7_r0, NULL)
+FAM1(g7_r1, g7_r1, NULL)
+FAM1(g7_r2, g7_r2, NULL)
+FAM1(g7_r3, g7_r3, NULL)
+FAM1(g7_r7, g7_r7, NULL)

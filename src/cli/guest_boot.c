@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/guest_boot.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/agent_blob.h"
+#include "arch/modules.h"
+#include "base/err.h"
+
+/* Why each word:
+ *   panic=-1 reboot=k     a dead guest ends the machine at once, through
+ *                         the keyboard controller: no triple fault, which
+ *                         would look like a crash
+ *   cryptomgr.notests     two thirds of a stock kernel's boot
+ *   random.trust_cpu=on   RDRAND seeds the guest: no wait for entropy
+ *   8250.nr_uarts=1, i8042.*  no probing for what is not there
+ *   pci=off               there is no PCI bus */
+#define CMDLINE                                                            \
+    "console=ttyS0 panic=-1 reboot=k cryptomgr.notests "                   \
+    "random.trust_cpu=on 8250.nr_uarts=1 i8042.noaux i8042.nomux "         \
+    "i8042.dumbkbd pci=off"
+/* On the software CPU there is nothing to leak to, and each costs. */
+#define CMDLINE_SOFT "mitigations=off"
+
+size_t sq_guest_modules(const char *fstype,
+                        const char *out[SQ_GUEST_MODULES_MAX])
+{
+    size_t n = 0;
+
+    out[n++] = "virtio_mmio";
+    out[n++] = "vmw_vsock_virtio_transport";
+    if (fstype) {
+        out[n++] = "virtio_blk";
+        out[n++] = fstype;
+        out[n++] = "overlay";
+    }
+    return n;
+}
+
+static int find_modules(const struct sq_guest_boot *boot,
+                        struct sq_module_list *list, struct squib_error *err)
+{
+    const char *wanted[SQ_GUEST_MODULES_MAX];
+    size_t n = sq_guest_modules(boot->root.fstype, wanted);
+    int rc;
+
+    memset(list, 0, sizeof(*list));
+    if (!boot->kernel.modules[0])
+        return 0;
+    rc = sq_modules_resolve(boot->kernel.modules, wanted, n, list, err);
+    if (!rc && list->missing_count)
+        rc = sq_err_set(err, SQUIB_E_NOTFOUND, "this kernel has no %s: it is "
+                        "not in %.100s\n  do: squib kernel fetch, or choose "
+                        "a kernel with --kernel", list->missing[0],
+                        boot->kernel.modules);
+    return rc;
+}
+
+static int build_initramfs(const struct sq_run_options *o,
+                           struct sq_guest_boot *boot,
+                           struct squib_error *err)
+{
+    struct sq_module_list modules;
+    char config[256];
+    struct sq_initramfs_spec spec = {
+        .agent = sq_agent_start,
+        .agent_len = (size_t)(sq_agent_end - sq_agent_start),
+        .busybox = boot->root.busybox,
+        .busybox_len = boot->root.busybox_len,
+        .config = config,
+    };
+    int rc, n = 0;
+
+    if (!spec.agent_len)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "this squib was built "
+                          "without the guest agent\n  do: build it with "
+                          "musl-gcc installed (apt install musl-tools)");
+    rc = find_modules(boot, &modules, err);
+    if (!rc) {
+        config[0] = '\0';
+        if (o->hostname)
+            n = snprintf(config, sizeof(config), "hostname=%s\n",
+                         o->hostname);
+        if (boot->root.fstype)
+            snprintf(config + n, sizeof(config) - (size_t)n,
+                     "root=/dev/vda\nrootfstype=%s\nrootmode=overlay\n",
+                     boot->root.fstype);
+        spec.module_paths = (const char *const *)modules.paths;
+        spec.module_count = modules.count;
+        boot->module_count = modules.count;
+        rc = sq_initramfs_build(&spec, &boot->initramfs, err);
+    }
+    sq_modules_free(&modules);
+    return rc;
+}
+
+static int add_root_drive(const struct sq_guest_boot *boot,
+                          struct sq_vm_spec *spec, struct squib_error *err)
+{
+    struct sq_drive_spec *d;
+
+    if (!boot->root.image[0])
+        return 0;
+    d = sq_spec_drive_add(spec, err);
+    if (!d)
+        return SQUIB_E_INVAL;
+    memcpy(d->id, "root", sizeof("root"));
+    d->read_only = true;
+    d->is_root = true;
+    return sq_spec_set(d->path, sizeof(d->path), "the root's path",
+                       boot->root.image, err);
+}
+
+static int fill_spec(const struct sq_run_options *o,
+                     const struct squib_backend *backend,
+                     const struct sq_guest_boot *boot,
+                     struct sq_vm_spec *spec, struct squib_error *err)
+{
+    bool soft = !(squib_backend_caps(backend) & SQUIB_CAP_HARDWARE);
+    int rc;
+
+    sq_spec_init(spec);
+    spec->mem_mib = o->mem_mib;
+    spec->vcpus = o->vcpus;
+    spec->vsock = true;
+    spec->serial = o->console ? SQ_SERIAL_STDERR : SQ_SERIAL_LOG;
+    rc = sq_spec_set(spec->kernel, sizeof(spec->kernel), "--kernel",
+                     boot->kernel.boot, err);
+    if (!rc && o->initrd)
+        rc = sq_spec_set(spec->initrd, sizeof(spec->initrd), "--initrd",
+                         o->initrd, err);
+    if (!rc)
+        rc = sq_spec_append(spec, CMDLINE, err);
+    if (!rc && !o->console)
+        rc = sq_spec_append(spec, "quiet", err);
+    if (!rc && soft)
+        rc = sq_spec_append(spec, CMDLINE_SOFT, err);
+    if (!rc && o->append)
+        rc = sq_spec_append(spec, o->append, err);
+    if (!rc)
+        rc = add_root_drive(boot, spec, err);
+    return rc;
+}
+
+int sq_guest_boot_prepare(const struct sq_run_options *o,
+                          const struct squib_backend *backend,
+                          struct sq_guest_boot *boot,
+                          struct sq_vm_spec *spec, struct squib_error *err)
+{
+    int rc;
+
+    memset(boot, 0, sizeof(*boot));
+    rc = sq_kernel_find(o->kernel, &boot->kernel, err);
+    if (rc)
+        return rc;
+    sq_kernel_unpack(&boot->kernel);
+    rc = sq_root_open(o->root, &boot->root, err);
+    if (!rc)
+        rc = build_initramfs(o, boot, err);
+    if (!rc)
+        rc = fill_spec(o, backend, boot, spec, err);
+    return rc;
+}
+
+void sq_guest_boot_release(struct sq_guest_boot *boot)
+{
+    sq_root_release(&boot->root);
+    sq_initramfs_free(&boot->initramfs);
+}

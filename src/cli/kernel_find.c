@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "cli/kernel_find.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "arch/x86_64/kernel.h"
+#include "base/err.h"
+
+static void note(struct sq_kernel_choice *c, const char *what,
+                 const char *path)
+{
+    size_t n = strlen(c->tried);
+
+    snprintf(c->tried + n, sizeof(c->tried) - n, "  %s%s%s\n", what,
+             path[0] ? ": " : "", path);
+}
+
+static void copy_path(char *dst, const char *src)
+{
+    size_t len = strlen(src);
+
+    if (len >= SQ_PATH_MAX)
+        len = 0;
+    memcpy(dst, src, len);
+    dst[len] = '\0';
+}
+
+/* A file as it is; in a directory vmlinux or vmlinuz. */
+static bool take(struct sq_kernel_choice *c, const char *what,
+                 const char *path)
+{
+    static const char *const names[] = {"vmlinux", "vmlinuz"};
+    char in_dir[SQ_PATH_MAX];
+
+    if (!sq_path_is_dir(path)) {
+        note(c, what, path);
+        if (access(path, F_OK) != 0)
+            return false;
+        copy_path(c->path, path);
+        return c->path[0] != '\0';
+    }
+    for (int i = 0; i < 2; i++) {
+        if (sq_path_format(in_dir, NULL, "%s/%s", path, names[i]))
+            continue;
+        note(c, what, in_dir);
+        if (access(in_dir, F_OK) == 0) {
+            copy_path(c->path, in_dir);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find_in_cache(struct sq_kernel_choice *c)
+{
+    struct squib_error err = {0};
+    char dir[SQ_PATH_MAX];
+
+    if (sq_path_cache(dir, "kernel/default", false, &err)) {
+        note(c, "cache", err.text);
+        return false;
+    }
+    if (sq_path_is_dir(dir))
+        return take(c, "cache", dir);
+    note(c, "cache", dir);
+    return false;
+}
+
+static bool find_in_boot(struct sq_kernel_choice *c)
+{
+    DIR *d = opendir("/boot");
+    char best[NAME_MAX + 1] = "", path[SQ_PATH_MAX];
+    const struct dirent *e;
+
+    note(c, "host", "/boot/vmlinuz-*");
+    while (d && (e = readdir(d)))
+        if (strncmp(e->d_name, "vmlinuz-", 8) == 0 &&
+            (!best[0] || strverscmp(e->d_name, best) > 0))
+            snprintf(best, sizeof(best), "%s", e->d_name);
+    if (d)
+        closedir(d);
+    if (!best[0] || sq_path_format(path, NULL, "/boot/%s", best))
+        return false;
+    copy_path(c->path, path);
+    return true;
+}
+
+/* A tree is one that modules.h can read. */
+static bool is_module_tree(const char *dir)
+{
+    static const char *const names[] = {"modules.dep", "modules.order"};
+    char path[SQ_PATH_MAX];
+
+    for (int i = 0; i < 2; i++)
+        if (!sq_path_format(path, NULL, "%s/%s", dir, names[i]) &&
+            sq_path_is_file(path))
+            return true;
+    return false;
+}
+
+static void find_modules(struct sq_kernel_choice *c)
+{
+    const char *slash = strrchr(c->path, '/');
+    int dir_len = slash ? (int)(slash - c->path) : 1;
+    char tree[SQ_PATH_MAX];
+
+    if (!sq_path_format(tree, NULL, "%.*s/modules", dir_len,
+                        slash ? c->path : ".") && is_module_tree(tree))
+        copy_path(c->modules, tree);
+    else if (c->release[0] &&
+             !sq_path_format(tree, NULL, "/lib/modules/%s", c->release) &&
+             is_module_tree(tree))
+        copy_path(c->modules, tree);
+}
+
+int sq_kernel_find(const char *option, struct sq_kernel_choice *c,
+                   struct squib_error *err)
+{
+    const char *env = getenv("SQUIB_KERNEL");
+    struct sq_x86_kernel_id id = {0};
+    int rc;
+
+    memset(c, 0, sizeof(*c));
+    if (option && !take(c, "--kernel", option))
+        return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no kernel %s "
+                          "(--kernel)", option);
+    if (!option && env && env[0] && !take(c, "$SQUIB_KERNEL", env))
+        return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no kernel %s "
+                          "(SQUIB_KERNEL in the environment)", env);
+    if (!c->path[0] && !(env && env[0]))
+        note(c, "$SQUIB_KERNEL is not set", "");
+    if (!c->path[0] && !find_in_cache(c) && !find_in_boot(c))
+        return sq_err_set(err, SQUIB_E_NOTFOUND, "no guest kernel was found");
+    rc = sq_x86_kernel_identify(c->path, &id, err);
+    if (rc)
+        return rc;
+    memcpy(c->release, id.release, sizeof(c->release));
+    copy_path(c->boot, c->path);
+    find_modules(c);
+    return 0;
+}
+
+/* --- unpacking --------------------------------------------------------- */
+
+/* FNV-1a: only tells files apart. */
+static uint64_t hash_text(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 0x100000001b3u;
+    return h;
+}
+
+/* Removes what was unpacked from earlier contents of the same file. */
+static void prune(const char *dir, const char *prefix, const char *keep)
+{
+    DIR *d = opendir(dir);
+    const struct dirent *e;
+
+    while (d && (e = readdir(d)))
+        if (strncmp(e->d_name, prefix, strlen(prefix)) == 0 &&
+            strcmp(e->d_name, keep) != 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        closedir(d);
+}
+
+void sq_kernel_unpack(struct sq_kernel_choice *c)
+{
+    struct sq_x86_kernel_id id;
+    char dir[SQ_PATH_MAX], out[SQ_PATH_MAX], real[PATH_MAX];
+    char prefix[32], name[96];
+    struct stat st;
+
+    if (sq_x86_kernel_identify(c->path, &id, NULL) ||
+        id.kind == SQ_X86_KERNEL_ELF || !realpath(c->path, real) ||
+        stat(real, &st) != 0 || sq_path_cache(dir, "unpacked", true, NULL))
+        return;
+    snprintf(prefix, sizeof(prefix), "%016" PRIx64 "-", hash_text(real));
+    snprintf(name, sizeof(name), "%s%llx-%llx-%lx", prefix,
+             (unsigned long long)st.st_size,
+             (unsigned long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    if (sq_path_format(out, NULL, "%s/%s", dir, name))
+        return;
+    if (!sq_path_is_file(out)) {
+        if (sq_x86_kernel_extract(c->path, out, NULL))
+            return; /* booting the packed one reports the error */
+        prune(dir, prefix, name);
+    }
+    copy_path(c->boot, out);
+}

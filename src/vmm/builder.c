@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Building a machine: a table of steps. Each step pushes what undoes it, so
+ * that a failure anywhere and an orderly end take the same way back.
+ *
+ * The order is the order of dependence: devices need the VM for their
+ * interrupt lines, the kernel's tables need the devices, vCPUs need the
+ * loaded kernel's entry point. Taken back in reverse, threads end before
+ * anything they use goes away.
+ */
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "vmm/vmm_internal.h"
+
+static int push(struct sq_vmm *vmm, sq_undo_fn *fn, struct squib_error *err)
+{
+    if (sq_undo_push(&vmm->undo, fn, vmm))
+        return 0;
+    return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
+}
+
+/* --- console ----------------------------------------------------------- */
+
+static void undo_console(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    sq_console_destroy(&vmm->console);
+}
+
+static int build_console(struct sq_vmm *vmm, struct squib_error *err)
+{
+    static const int fds[] = {
+        [SQ_SERIAL_LOG] = -1,
+        [SQ_SERIAL_STDERR] = STDERR_FILENO,
+        [SQ_SERIAL_STDIO] = STDOUT_FILENO,
+    };
+    int rc = sq_console_init(&vmm->console, vmm->env.poller,
+                             fds[vmm->spec.serial], err);
+
+    return rc ? rc : push(vmm, undo_console, err);
+}
+
+/* --- memory and VM ----------------------------------------------------- */
+
+static void undo_memory(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    squib_memory_free(vmm->mem);
+    vmm->mem = NULL;
+}
+
+static int build_memory(struct sq_vmm *vmm, struct squib_error *err)
+{
+    int rc = squib_memory_new(&vmm->mem, err);
+
+    if (!rc)
+        rc = push(vmm, undo_memory, err);
+    if (!rc)
+        rc = sq_machine_add_memory(vmm->mem, vmm->spec.mem_mib, err);
+    return rc;
+}
+
+static void undo_vm(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    squib_vm_free(vmm->vm);
+    vmm->vm = NULL;
+}
+
+static int build_vm(struct sq_vmm *vmm, struct squib_error *err)
+{
+    uint64_t caps = squib_backend_caps(vmm->env.backend);
+    struct squib_vm_config config = {
+        .vcpus = vmm->spec.vcpus,
+        .irqchip = true,
+        .dirty_log = vmm->spec.dirty_log,
+    };
+    int rc;
+
+    if (vmm->spec.vcpus > 1 && !(caps & SQUIB_CAP_SMP))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s runs one vCPU only",
+                          squib_backend_name(vmm->env.backend));
+    rc = squib_vm_new(vmm->env.backend, &config, vmm->mem, &vmm->vm, err);
+    return rc ? rc : push(vmm, undo_vm, err);
+}
+
+/* --- devices ----------------------------------------------------------- */
+
+static void serial_out(void *ctx, const uint8_t *data, size_t len)
+{
+    struct sq_vmm *vmm = ctx;
+
+    sq_console_put(&vmm->console, data, len);
+}
+
+static void serial_drained(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    sq_serial_input_drained(&vmm->input);
+}
+
+static void guest_shutdown(void *ctx)
+{
+    sq_vmm_stop(ctx, SQ_OUTCOME_SHUTDOWN, NULL);
+}
+
+static void guest_reset(void *ctx)
+{
+    sq_vmm_stop(ctx, SQ_OUTCOME_RESET, NULL);
+}
+
+static void guest_booted(void *ctx, uint64_t wall_ns, uint64_t cpu_ns)
+{
+    struct sq_vmm *vmm = ctx;
+
+    if (vmm->env.boot_done)
+        vmm->env.boot_done(vmm->env.ctx, wall_ns, cpu_ns);
+}
+
+static int build_devices(struct sq_vmm *vmm, struct squib_error *err)
+{
+    struct sq_devices_env env = {
+        .spec = &vmm->spec,
+        .vm = vmm->vm,
+        .mem = vmm->mem,
+        .poller = vmm->env.poller,
+        .undo = &vmm->undo,
+        .serial_out = serial_out,
+        .serial_drained = serial_drained,
+        .shutdown = guest_shutdown,
+        .reset = guest_reset,
+        .boot_done = guest_booted,
+        .ctx = vmm,
+        .vsock_host = vmm->env.vsock_host,
+        .vsock_ctx = vmm->env.vsock_ctx,
+    };
+
+    return sq_devices_build(&vmm->devices, &env, err);
+}
+
+static void undo_input(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    sq_serial_input_fini(&vmm->input);
+}
+
+static int build_input(struct sq_vmm *vmm, struct squib_error *err)
+{
+    bool wanted = vmm->spec.serial == SQ_SERIAL_STDIO;
+    int rc = sq_serial_input_init(&vmm->input, vmm->env.poller,
+                                  &vmm->devices.legacy.serial,
+                                  wanted ? STDIN_FILENO : -1, err);
+
+    return rc ? rc : push(vmm, undo_input, err);
+}
+
+/* --- kernel and vCPUs -------------------------------------------------- */
+
+static int build_kernel(struct sq_vmm *vmm, struct squib_error *err)
+{
+    return sq_machine_load(&vmm->machine, &vmm->spec, vmm->env.initrd,
+                           vmm->env.initrd_parts, &vmm->devices,
+                           vmm->env.backend, vmm->mem, err);
+}
+
+static int setup_vcpu(void *ctx, struct squib_vcpu *vcpu,
+                      struct squib_error *err)
+{
+    struct sq_vmm *vmm = ctx;
+
+    return sq_machine_setup_vcpu(&vmm->machine, vcpu, err);
+}
+
+static void vcpus_ended(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    sq_poller_post(vmm->env.poller, &vmm->ended);
+}
+
+static void undo_vcpus(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    sq_console_close(&vmm->console);
+    sq_vcpus_join(&vmm->vcpus);
+    sq_poller_unpost(vmm->env.poller, &vmm->ended);
+}
+
+static void stop_vm(void *ctx, enum sq_outcome_kind kind, const char *text)
+{
+    sq_vmm_stop(ctx, kind, text);
+}
+
+static bool obey(void *ctx, uint32_t index)
+{
+    struct sq_vmm *vmm = ctx;
+
+    return sq_vcpus_obey(&vmm->vcpus, index);
+}
+
+static int build_vcpus(struct sq_vmm *vmm, struct squib_error *err)
+{
+    struct sq_vcpus_config config = {
+        .vm = vmm->vm,
+        .count = vmm->spec.vcpus,
+        .dispatch = &vmm->dispatch,
+        .setup = setup_vcpu,
+        .ended = vcpus_ended,
+        .ctx = vmm,
+    };
+    int rc;
+
+    vmm->dispatch = (struct sq_dispatch){
+        .mmio = &vmm->devices.mmio,
+        .pio = &vmm->devices.pio,
+        .stop = stop_vm,
+        .command = obey,
+        .ctx = vmm,
+    };
+    rc = sq_vcpus_start(&vmm->vcpus, &config, err);
+    return rc ? rc : push(vmm, undo_vcpus, err);
+}
+
+/* ----------------------------------------------------------------------- */
+
+int sq_vmm_build(struct sq_vmm *vmm, struct squib_error *err)
+{
+    static int (*const steps[])(struct sq_vmm *, struct squib_error *) = {
+        build_console, build_memory, build_vm, build_devices,
+        build_input, build_kernel, build_vcpus,
+    };
+
+    for (size_t i = 0; i < SQ_ARRAY_LEN(steps); i++) {
+        int rc = steps[i](vmm, err);
+
+        if (rc) {
+            sq_undo_all(&vmm->undo);
+            return rc;
+        }
+    }
+    return 0;
+}

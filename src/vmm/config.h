@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a virtual machine is to be, as a plain value.
+ *
+ * A spec is filled (by the command line or from a JSON file), validated
+ * once and then copied; nothing built from it keeps a pointer into it. It
+ * is large: keep it on the heap. Any thread, no shared state.
+ */
+#ifndef SQ_VMM_CONFIG_H
+#define SQ_VMM_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <squib/error.h>
+
+#define SQ_SPEC_PATH_MAX 4096
+#define SQ_SPEC_ID_MAX 64
+#define SQ_SPEC_DRIVES_MAX 8
+/* With the NUL; the kernel's own limit on x86 (COMMAND_LINE_SIZE). */
+#define SQ_SPEC_CMDLINE_MAX 2048
+#define SQ_SPEC_UDS_MAX 100 /* with the NUL; a Unix socket's path */
+#define SQ_SPEC_MEM_MIB_MIN 16u
+#define SQ_SPEC_MEM_MIB_MAX (512u * 1024u)
+#define SQ_SPEC_CID_DEFAULT 3u
+
+/* Where the guest's first serial port goes. Its last lines are kept for
+ * error reports in every mode. */
+enum sq_serial_mode {
+    SQ_SERIAL_LOG,    /* nowhere else */
+    SQ_SERIAL_STDERR, /* output also to standard error */
+    SQ_SERIAL_STDIO,  /* output to standard output, input from stdin */
+};
+
+struct sq_drive_spec {
+    char id[SQ_SPEC_ID_MAX + 1]; /* [A-Za-z0-9_]+, unique */
+    char path[SQ_SPEC_PATH_MAX];
+    bool read_only;
+    bool is_root;         /* at most one; it comes first on the bus */
+    bool flush;           /* offer the guest a flush that reaches the disk */
+    char partuuid[64];    /* root=PARTUUID=..., "" = root=/dev/vda */
+};
+
+struct sq_vm_spec {
+    char backend[16]; /* "auto" or a backend's name */
+    char kernel[SQ_SPEC_PATH_MAX];
+    char initrd[SQ_SPEC_PATH_MAX]; /* "" = none */
+    char cmdline[SQ_SPEC_CMDLINE_MAX];
+    uint32_t mem_mib;
+    uint32_t vcpus;
+    bool dirty_log;
+    struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
+    uint32_t drive_count;
+    bool vsock;
+    uint32_t guest_cid;
+    char vsock_path[SQ_SPEC_UDS_MAX]; /* "": the caller answers itself */
+    bool rng;
+    bool boot_timer;
+    enum sq_serial_mode serial;
+};
+
+/* The defaults: backend auto, 1 vCPU, 128 MiB, serial to the log. */
+void sq_spec_init(struct sq_vm_spec *spec);
+
+/* Checks every bound that needs no file to be opened. Errors:
+ * SQUIB_E_INVAL; the text names the setting and the bound. */
+int sq_spec_validate(const struct sq_vm_spec *spec, struct squib_error *err);
+
+/* Only the bounds of these two; sq_spec_validate() checks them too. */
+int sq_spec_check_size(uint32_t vcpus, uint32_t mem_mib,
+                       struct squib_error *err);
+
+/* Copies a string setting. SQUIB_E_INVAL (naming `what`) when it does not
+ * fit. */
+int sq_spec_set(char *dst, size_t dst_len, const char *what,
+                const char *value, struct squib_error *err);
+
+/* Appends " words" to the kernel command line. */
+int sq_spec_append(struct sq_vm_spec *spec, const char *words,
+                   struct squib_error *err);
+
+/* Adds an empty drive and returns it, or NULL with SQUIB_E_INVAL in *err
+ * when there are SQ_SPEC_DRIVES_MAX already. */
+struct sq_drive_spec *sq_spec_drive_add(struct sq_vm_spec *spec,
+                                        struct squib_error *err);
+
+#endif

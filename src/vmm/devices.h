@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The devices of one machine: the two buses, the legacy set, and virtio
+ * devices in virtio-mmio slots. A new virtio device is one row of the table
+ * in devices.c and the setting that asks for it.
+ *
+ * Built and freed on the event thread while no vCPU runs.
+ */
+#ifndef SQ_VMM_DEVICES_H
+#define SQ_VMM_DEVICES_H
+
+#include <squib/error.h>
+#include <squib/vm.h>
+
+#include "arch/x86_64/machine.h"
+#include "dev/bus.h"
+#include "dev/host/vsock_unix.h"
+#include "dev/legacy/legacy.h"
+#include "dev/virtio/mmio.h"
+#include "os/poller.h"
+#include "vmm/boot_timer.h"
+#include "vmm/config.h"
+#include "vmm/undo.h"
+
+struct sq_devices {
+    struct sq_bus mmio, pio;
+    struct sq_legacy legacy;
+    struct sq_virtio_mmio *slot[SQ_X86_VIRTIO_MAX];
+    /* The same slots as the guest's tables describe them. */
+    struct sq_x86_mmio_device where[SQ_X86_VIRTIO_MAX];
+    size_t slot_count;
+    struct sq_vsock_unix *vsock_bridge;
+    struct sq_boot_timer boot_timer;
+};
+
+/* What devices are connected to. */
+struct sq_devices_env {
+    const struct sq_vm_spec *spec;
+    struct squib_vm *vm;
+    struct squib_memory *mem;
+    struct sq_poller *poller;
+    struct sq_undo *undo;
+    /* Guest output on the serial port; a vCPU thread. */
+    void (*serial_out)(void *ctx, const uint8_t *data, size_t len);
+    void (*serial_drained)(void *ctx);
+    /* The guest asks for it; a vCPU thread. */
+    void (*shutdown)(void *ctx);
+    void (*reset)(void *ctx);
+    void (*boot_done)(void *ctx, uint64_t wall_ns, uint64_t cpu_ns);
+    void *ctx;
+    const struct sq_vsock_host_ops *vsock_host; /* or NULL */
+    void *vsock_ctx;
+};
+
+/* Pushes its clean-ups on env->undo; on failure the caller pops them. */
+int sq_devices_build(struct sq_devices *devices,
+                     const struct sq_devices_env *env,
+                     struct squib_error *err);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "vmm/vcpu_thread.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+
+/* Signals for the process are the event thread's; what a backend uses to
+ * interrupt a vCPU it unblocks itself. */
+static void block_signals(void)
+{
+    static const int mine[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH,
+                               SIGCHLD, SIGPIPE, SIGTSTP, SIGCONT};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(mine) / sizeof(mine[0]); i++)
+        sigaddset(&set, mine[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void set_status(struct sq_vcpu_thread *t, enum sq_vcpu_status status)
+{
+    t->status = status; /* lock held */
+    pthread_cond_broadcast(&t->set->changed);
+}
+
+bool sq_vcpus_obey(struct sq_vcpus *set, uint32_t index)
+{
+    struct sq_vcpu_thread *t = &set->thread[index];
+    int command = atomic_load_explicit(&set->command, memory_order_acquire);
+
+    if (command == SQ_VCPU_RUN)
+        return true;
+    pthread_mutex_lock(&set->lock);
+    while (set->command == SQ_VCPU_PAUSE) {
+        if (t->status != SQ_VCPU_PAUSED)
+            set_status(t, SQ_VCPU_PAUSED);
+        pthread_cond_wait(&set->changed, &set->lock);
+    }
+    command = set->command;
+    if (command == SQ_VCPU_RUN)
+        t->status = SQ_VCPU_RUNNING;
+    pthread_mutex_unlock(&set->lock);
+    return command == SQ_VCPU_RUN;
+}
+
+static int create(struct sq_vcpu_thread *t, struct squib_vcpu **out,
+                  struct squib_error *err)
+{
+    const struct sq_vcpus_config *c = &t->set->config;
+    int rc = squib_vcpu_new(c->vm, t->index, out, err);
+
+    if (rc)
+        return sq_err_prefix(err, "vCPU %u: ", t->index);
+    rc = c->setup ? c->setup(c->ctx, *out, err) : 0;
+    if (rc) {
+        squib_vcpu_free(*out);
+        *out = NULL;
+        return sq_err_prefix(err, "vCPU %u: ", t->index);
+    }
+    return 0;
+}
+
+static void *thread_main(void *arg)
+{
+    struct sq_vcpu_thread *t = arg;
+    struct sq_vcpus *set = t->set;
+    struct squib_vcpu *vcpu = NULL;
+    struct squib_error err = {0};
+    bool last;
+
+    block_signals();
+    if (create(t, &vcpu, &err) == 0) {
+        pthread_mutex_lock(&set->lock);
+        t->vcpu = vcpu;
+        pthread_mutex_unlock(&set->lock);
+        if (sq_vcpus_obey(set, t->index)) {
+            sq_dispatch_run(set->config.dispatch, vcpu, &t->metrics);
+            sq_counter_add(&t->metrics.insns, squib_vcpu_insn_count(vcpu));
+        }
+    }
+    pthread_mutex_lock(&set->lock);
+    t->vcpu = NULL; /* from here on nobody cancels it */
+    pthread_mutex_unlock(&set->lock);
+    squib_vcpu_free(vcpu);
+    pthread_mutex_lock(&set->lock);
+    t->err = err;
+    set_status(t, SQ_VCPU_ENDED);
+    last = ++set->ended == set->config.count;
+    pthread_mutex_unlock(&set->lock);
+    if (last && set->config.ended)
+        set->config.ended(set->config.ctx);
+    return NULL;
+}
+
+/* The first vCPU that could not be made. Lock held. */
+static const struct squib_error *first_error(const struct sq_vcpus *set)
+{
+    for (uint32_t i = 0; i < set->config.count; i++)
+        if (set->thread[i].status == SQ_VCPU_ENDED &&
+            set->thread[i].err.code)
+            return &set->thread[i].err;
+    return NULL;
+}
+
+static bool all_settled(const struct sq_vcpus *set)
+{
+    for (uint32_t i = 0; i < set->config.count; i++)
+        if (set->thread[i].started &&
+            set->thread[i].status != SQ_VCPU_PAUSED &&
+            set->thread[i].status != SQ_VCPU_ENDED)
+            return false;
+    return true;
+}
+
+void sq_vcpus_wait_paused(struct sq_vcpus *set)
+{
+    pthread_mutex_lock(&set->lock);
+    while (!all_settled(set))
+        pthread_cond_wait(&set->changed, &set->lock);
+    pthread_mutex_unlock(&set->lock);
+}
+
+int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
+                   struct squib_error *err)
+{
+    void (*ended)(void *ctx) = config->ended;
+    int rc = 0;
+
+    memset(set, 0, sizeof(*set));
+    set->config = *config;
+    /* Nobody is told of the end of vCPUs that were never handed out. */
+    set->config.ended = NULL;
+    pthread_mutex_init(&set->lock, NULL);
+    pthread_cond_init(&set->changed, NULL);
+    set->command = SQ_VCPU_PAUSE;
+    for (uint32_t i = 0; i < config->count && !rc; i++) {
+        struct sq_vcpu_thread *t = &set->thread[i];
+        int e;
+
+        t->set = set;
+        t->index = i;
+        e = pthread_create(&t->thread, NULL, thread_main, t);
+        if (e) {
+            rc = sq_err_os(err, SQUIB_E_OS, e, "vCPU %u: thread", i);
+            break;
+        }
+        t->started = true;
+#ifdef __linux__
+        char name[16];
+
+        snprintf(name, sizeof(name), "vcpu %u", i);
+        pthread_setname_np(t->thread, name);
+#endif
+    }
+    sq_vcpus_wait_paused(set);
+    pthread_mutex_lock(&set->lock);
+    if (!rc && first_error(set)) {
+        if (err)
+            *err = *first_error(set);
+        rc = first_error(set)->code;
+    }
+    set->config.ended = rc ? NULL : ended;
+    pthread_mutex_unlock(&set->lock);
+    if (rc)
+        sq_vcpus_join(set);
+    return rc;
+}
+
+void sq_vcpus_command(struct sq_vcpus *set, enum sq_vcpu_command command)
+{
+    pthread_mutex_lock(&set->lock);
+    if (set->command != SQ_VCPU_STOP)
+        set->command = command;
+    pthread_cond_broadcast(&set->changed);
+    if (set->command != SQ_VCPU_RUN)
+        for (uint32_t i = 0; i < set->config.count; i++)
+            if (set->thread[i].vcpu)
+                squib_vcpu_cancel(set->thread[i].vcpu);
+    pthread_mutex_unlock(&set->lock);
+}
+
+void sq_vcpus_join(struct sq_vcpus *set)
+{
+    sq_vcpus_command(set, SQ_VCPU_STOP);
+    for (uint32_t i = 0; i < set->config.count; i++)
+        if (set->thread[i].started)
+            pthread_join(set->thread[i].thread, NULL);
+    pthread_cond_destroy(&set->changed);
+    pthread_mutex_destroy(&set->lock);
+}

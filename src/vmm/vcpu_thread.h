@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vCPUs of one machine, a thread each. A thread creates its vCPU, sets
+ * it up, waits for the first command, runs the dispatch loop and frees the
+ * vCPU; nobody else touches it but to cancel it.
+ *
+ * One command word serves all vCPUs. Whoever changes it cancels them; a
+ * vCPU reads it after each cancel and after each wait for interrupts, that
+ * is, never between a device read and the run that takes its answer.
+ *
+ * Lock order: `lock` is a leaf, but for the backend's own locks inside
+ * squib_vcpu_cancel().
+ */
+#ifndef SQ_VMM_VCPU_THREAD_H
+#define SQ_VMM_VCPU_THREAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <squib/error.h>
+#include <squib/vm.h>
+
+#include "vmm/dispatch.h"
+#include "vmm/metrics.h"
+
+enum sq_vcpu_command {
+    SQ_VCPU_PAUSE, /* wait; the first command */
+    SQ_VCPU_RUN,
+    SQ_VCPU_STOP, /* final */
+};
+
+enum sq_vcpu_status {
+    SQ_VCPU_NEW,     /* being created */
+    SQ_VCPU_PAUSED,  /* created, obeying PAUSE */
+    SQ_VCPU_RUNNING,
+    SQ_VCPU_ENDED,   /* freed, or never came to be */
+};
+
+struct sq_vcpus;
+
+struct sq_vcpu_thread {
+    struct sq_vcpus *set;
+    uint32_t index;
+    pthread_t thread;
+    bool started;               /* to be joined; the creator's */
+    struct squib_vcpu *vcpu;    /* under lock; NULL when there is none */
+    enum sq_vcpu_status status; /* under lock */
+    struct squib_error err;     /* of creation; under lock */
+    struct sq_vcpu_metrics metrics;
+};
+
+struct sq_vcpus_config {
+    struct squib_vm *vm;
+    uint32_t count;
+    const struct sq_dispatch *dispatch;
+    /* Called on the vCPU's thread once it is created: CPUID, start state. */
+    int (*setup)(void *ctx, struct squib_vcpu *vcpu,
+                 struct squib_error *err);
+    /* Called on the last vCPU thread just before it ends. */
+    void (*ended)(void *ctx);
+    void *ctx;
+};
+
+struct sq_vcpus {
+    struct sq_vcpus_config config;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a status or the command */
+    _Atomic int command;    /* enum sq_vcpu_command; written under lock */
+    uint32_t ended;         /* threads past their loop; under lock */
+    struct sq_vcpu_thread thread[SQUIB_VCPUS_MAX];
+};
+
+/* Starts the threads and waits until each vCPU is set up. On failure none
+ * is left. Errors: the backend's, setup's, SQUIB_E_OS. */
+int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
+                   struct squib_error *err);
+
+/* Changes the command and makes all vCPUs see it. After STOP nothing
+ * changes it any more. Any thread. */
+void sq_vcpus_command(struct sq_vcpus *set, enum sq_vcpu_command command);
+
+/* For the dispatch loop: obeys the command, on the vCPU's thread. */
+bool sq_vcpus_obey(struct sq_vcpus *set, uint32_t index);
+
+/* Waits until every vCPU is paused or has ended. Not on a vCPU thread. */
+void sq_vcpus_wait_paused(struct sq_vcpus *set);
+
+/* STOP, then waits for all threads. Not on a vCPU thread. */
+void sq_vcpus_join(struct sq_vcpus *set);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vmm.h"
+
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "os/clock.h"
+#include "vmm/vmm_internal.h"
+
+/* Event thread: the last vCPU thread is about to end. */
+static void on_ended(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    /* Without a reason, which cannot happen, STOPPED would not follow. */
+    sq_lifecycle_stop(&vmm->life, SQ_OUTCOME_INTERNAL_ERROR,
+                      "all vCPUs ended by themselves");
+    if (sq_lifecycle_step(&vmm->life, SQUIB_PHASE_STOPPED, NULL) == 0 &&
+        vmm->env.stopped)
+        vmm->env.stopped(vmm->env.ctx);
+}
+
+int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
+               struct sq_vmm **out, struct squib_error *err)
+{
+    struct sq_vmm *vmm;
+    int rc = sq_spec_validate(spec, err);
+
+    if (rc)
+        return rc;
+    vmm = calloc(1, sizeof(*vmm));
+    if (!vmm)
+        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    vmm->spec = *spec;
+    vmm->env = *env;
+    vmm->ended.fn = on_ended;
+    vmm->ended.ctx = vmm;
+    sq_lifecycle_init(&vmm->life);
+    rc = sq_vmm_build(vmm, err);
+    if (rc) {
+        sq_lifecycle_destroy(&vmm->life);
+        free(vmm);
+        return rc;
+    }
+    vmm->env.initrd = NULL; /* was borrowed for this call */
+    vmm->env.initrd_parts = 0;
+    *out = vmm;
+    return 0;
+}
+
+void sq_vmm_free(struct sq_vmm *vmm)
+{
+    if (!vmm)
+        return;
+    sq_lifecycle_stop(&vmm->life, SQ_OUTCOME_KILLED, NULL);
+    sq_undo_all(&vmm->undo);
+    sq_lifecycle_destroy(&vmm->life);
+    free(vmm);
+}
+
+int sq_vmm_start(struct sq_vmm *vmm, struct squib_error *err)
+{
+    int rc = sq_lifecycle_step(&vmm->life, SQUIB_PHASE_STARTING, err);
+
+    if (rc)
+        return rc;
+    vmm->devices.boot_timer.start_ns = sq_now_ns();
+    vmm->devices.boot_timer.start_cpu_ns = sq_process_cpu_ns();
+    rc = sq_lifecycle_step(&vmm->life, SQUIB_PHASE_RUNNING, err);
+    if (!rc)
+        sq_vcpus_command(&vmm->vcpus, SQ_VCPU_RUN);
+    return rc;
+}
+
+int sq_vmm_pause(struct sq_vmm *vmm, struct squib_error *err)
+{
+    int rc = sq_lifecycle_step(&vmm->life, SQUIB_PHASE_PAUSING, err);
+
+    if (rc)
+        return rc;
+    sq_vcpus_command(&vmm->vcpus, SQ_VCPU_PAUSE);
+    sq_vcpus_wait_paused(&vmm->vcpus);
+    return sq_lifecycle_step(&vmm->life, SQUIB_PHASE_PAUSED, err);
+}
+
+int sq_vmm_resume(struct sq_vmm *vmm, struct squib_error *err)
+{
+    int rc = sq_lifecycle_step(&vmm->life, SQUIB_PHASE_RESUMING, err);
+
+    if (rc)
+        return rc;
+    sq_vcpus_command(&vmm->vcpus, SQ_VCPU_RUN);
+    return sq_lifecycle_step(&vmm->life, SQUIB_PHASE_RUNNING, err);
+}
+
+void sq_vmm_stop(struct sq_vmm *vmm, enum sq_outcome_kind kind,
+                 const char *text)
+{
+    if (!sq_lifecycle_stop(&vmm->life, kind, text))
+        return;
+    sq_console_close(&vmm->console);
+    sq_vcpus_command(&vmm->vcpus, SQ_VCPU_STOP);
+}
+
+enum squib_phase sq_vmm_phase(struct sq_vmm *vmm)
+{
+    return sq_lifecycle_phase(&vmm->life);
+}
+
+struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm)
+{
+    return sq_lifecycle_outcome(&vmm->life);
+}
+
+void sq_vmm_tail(struct sq_vmm *vmm,
+                 void (*fn)(void *ctx, const char *line), void *ctx)
+{
+    sq_console_tail(&vmm->console, fn, ctx);
+}
+
+void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns)
+{
+    sq_console_drain(&vmm->console, wait_ns);
+}
+
+void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
+{
+    *out = (struct sq_vmm_metrics){0};
+    for (uint32_t i = 0; i < vmm->spec.vcpus; i++) {
+        const struct sq_vcpu_metrics *m = &vmm->vcpus.thread[i].metrics;
+
+        for (unsigned k = 0; k < SQUIB_EXIT_COUNT; k++)
+            out->exits[k] += sq_counter_get(&m->exits[k]);
+        out->mmio_unclaimed += sq_counter_get(&m->mmio_unclaimed);
+        out->pio_unclaimed += sq_counter_get(&m->pio_unclaimed);
+        out->hypercalls_unknown += sq_counter_get(&m->hypercalls_unknown);
+        out->insns += sq_counter_get(&m->insns);
+    }
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtual machine from its configuration to its end.
+ *
+ *   sq_vmm_new()     builds everything; no guest instruction runs
+ *   sq_vmm_start()   lets the vCPUs run
+ *   ...              the caller runs the poller: that is the event thread
+ *   hooks.stopped    the vCPUs have ended; sq_vmm_outcome() says how
+ *   sq_vmm_free()    takes everything down, in any phase
+ *
+ * A process may have many. All calls belong to the event thread except
+ * sq_vmm_stop(), sq_vmm_phase(), sq_vmm_outcome() and sq_vmm_tail().
+ */
+#ifndef SQ_VMM_VMM_H
+#define SQ_VMM_VMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <squib/squib.h>
+
+#include "dev/virtio/vsock.h"
+#include "os/poller.h"
+#include "vmm/config.h"
+#include "vmm/machine.h"
+#include "vmm/metrics.h"
+#include "vmm/outcome.h"
+
+struct sq_vmm;
+
+/* What the machine stands on and whom it tells. Copied by sq_vmm_new(). */
+struct sq_vmm_env {
+    const struct squib_backend *backend; /* chosen and probed */
+    struct sq_poller *poller;            /* outlives the machine */
+    /* Further parts of the initrd, after the spec's file; borrowed for the
+     * call of sq_vmm_new(). At most 4. */
+    const struct sq_machine_blob *initrd;
+    size_t initrd_parts;
+    /* Answers the guest's vsock connections; NULL refuses them. */
+    const struct sq_vsock_host_ops *vsock_host;
+    void *vsock_ctx;
+    /* Event thread: the vCPUs have all ended. */
+    void (*stopped)(void *ctx);
+    /* A vCPU thread: the guest told the boot timer. May be NULL. */
+    void (*boot_done)(void *ctx, uint64_t wall_ns, uint64_t cpu_ns);
+    void *ctx;
+};
+
+/* Errors: SQUIB_E_INVAL for the spec, or what the failing step says. */
+int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
+               struct sq_vmm **out, struct squib_error *err);
+
+/* Stops what runs, waits for it, and releases all. NULL is allowed. */
+void sq_vmm_free(struct sq_vmm *vmm);
+
+int sq_vmm_start(struct sq_vmm *vmm, struct squib_error *err);
+
+/* Both return when the vCPUs obey. Errors: SQUIB_E_STATE. */
+int sq_vmm_pause(struct sq_vmm *vmm, struct squib_error *err);
+int sq_vmm_resume(struct sq_vmm *vmm, struct squib_error *err);
+
+/* Ends the machine; the first reason counts. Returns at once; the stopped
+ * hook follows. No effect on a machine that was not started or has ended.
+ * `text` may be NULL. Any thread. */
+void sq_vmm_stop(struct sq_vmm *vmm, enum sq_outcome_kind kind,
+                 const char *text);
+
+enum squib_phase sq_vmm_phase(struct sq_vmm *vmm);
+struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm);
+
+/* The last lines of the console; see sq_console_tail(). */
+void sq_vmm_tail(struct sq_vmm *vmm,
+                 void (*fn)(void *ctx, const char *line), void *ctx);
+
+/* Writes out what the console still holds, waiting at most wait_ns. */
+void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns);
+
+/* Sums over all vCPUs. */
+struct sq_vmm_metrics {
+    uint64_t exits[SQUIB_EXIT_COUNT];
+    uint64_t mmio_unclaimed, pio_unclaimed, hypercalls_unknown;
+    uint64_t insns; /* 0 while running or when not counted */
+};
+void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out);
+
+#endif

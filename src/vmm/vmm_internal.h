@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The struct that owns all of one machine; for src/vmm alone. */
+#ifndef SQ_VMM_VMM_INTERNAL_H
+#define SQ_VMM_VMM_INTERNAL_H
+
+#include "vmm/console.h"
+#include "vmm/devices.h"
+#include "vmm/dispatch.h"
+#include "vmm/lifecycle.h"
+#include "vmm/machine.h"
+#include "vmm/serial_input.h"
+#include "vmm/undo.h"
+#include "vmm/vcpu_thread.h"
+#include "vmm/vmm.h"
+
+struct sq_vmm {
+    struct sq_vm_spec spec;
+    struct sq_vmm_env env;
+    struct sq_undo undo;
+    struct sq_lifecycle life;
+    struct sq_console console;
+    struct sq_serial_input input;
+    struct squib_memory *mem;
+    struct squib_vm *vm;
+    struct sq_devices devices;
+    struct sq_machine machine;
+    struct sq_dispatch dispatch;
+    struct sq_vcpus vcpus;
+    struct sq_work ended; /* posted by the last vCPU thread */
+};
+
+/* builder.c: all steps in order; each pushes its undo. On failure the
+ * stack has been popped. */
+int sq_vmm_build(struct sq_vmm *vmm, struct squib_error *err);
+
+#endif

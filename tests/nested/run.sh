@@ -1,0 +1,166 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh [options] KERNEL_DIR
+#
+# Tests the KVM backend on the real kvm-amd of a Linux kernel, on machines
+# without virtualization hardware: QEMU emulates a processor that has SVM,
+# boots Debian's cloud kernel on it, and that loads its KVM modules and runs
+# the programs given here.
+#
+#   KERNEL_DIR        vmlinuz with modules/ beside it (squib's kernel cache),
+#                     or an unpacked linux-image package (boot/, lib/modules/)
+#   --conform FILE    a static conformance program: runs "FILE kvm"
+#   --squib FILE      a static squib: boots the same kernel as its guest
+#   --timeout SECONDS for the whole machine (120)
+#   --no-npt          without nested paging, so with KVM's shadow pages
+#   --tests WORDS     only these conformance tests
+#   --keep FILE       writes the machine's whole console there
+#
+# The verdict is what the machine writes to its console, since QEMU's exit
+# status says nothing. Exit status: 0 passed, 1 failed, 77 nothing could be
+# tested here (the reason is printed).
+set -eu
+export LC_ALL=C
+here=$(cd "$(dirname "$0")" && pwd)
+conform= squib= timeout=120 npt=1 tests= keep= dir=
+
+skip() {
+    echo "skip: $1"
+    exit 77
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --conform) conform=$2; shift ;;
+    --squib) squib=$2; shift ;;
+    --timeout) timeout=$2; shift ;;
+    --tests) tests=$2; shift ;;
+    --keep) keep=$2; shift ;;
+    --no-npt) npt=0 ;;
+    -*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
+    *) dir=$1 ;;
+    esac
+    shift
+done
+[ -n "$conform$squib" ] || { echo "run.sh: nothing to run" >&2; exit 2; }
+
+for tool in qemu-system-x86_64 cpio busybox; do
+    command -v $tool >/dev/null || skip "no $tool"
+done
+[ -n "$dir" ] && [ -d "$dir" ] || skip "no kernel directory '$dir'"
+vmlinuz= modules=
+for f in "$dir/vmlinuz" "$dir"/boot/vmlinuz-*; do
+    [ -f "$f" ] && vmlinuz=$f
+done
+for d in "$dir/modules" "$dir"/lib/modules/*; do
+    [ -d "$d/kernel" ] && modules=$d
+done
+[ -n "$vmlinuz" ] || skip "no vmlinuz in $dir"
+[ -f "$modules/kernel/arch/x86/kvm/kvm-amd.ko" ] ||
+    skip "no kvm-amd.ko in $dir"
+
+work=$(mktemp -d)
+qemu=
+stop() {
+    [ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+# --- the kernel, unpacked -------------------------------------------------
+# QEMU enters an ELF image by PVH, which spares the emulated processor the
+# decompression. Offsets: Linux Documentation/x86/boot.rst. What cannot be
+# unpacked here boots as it is, only slower.
+field() { # offset, bytes
+    od -An -t "u$2" -j "$1" -N "$2" "$vmlinuz" | tr -d ' '
+}
+unpack() {
+    at=$((($(field 497 1) + 1) * 512 + $(field 584 4)))
+    len=$(field 588 4)
+    tail -c +$((at + 1)) "$vmlinuz" | head -c "$len" >"$work/payload"
+    case $(od -An -t x1 -N 4 "$work/payload" | tr -d ' ') in
+    02214c18) # the last four bytes are the size, not LZ4
+        head -c $((len - 4)) "$work/payload" | lz4 -dc ;;
+    28b52ffd) zstd -dc <"$work/payload" ;;
+    1f8b*) gzip -dc <"$work/payload" 2>/dev/null || true ;;
+    fd377a58) xz -dc --single-stream <"$work/payload" ;;
+    *) return 1 ;;
+    esac >"$work/vmlinux" 2>"$work/unpack.log"
+}
+image=$vmlinuz
+if unpack && [ "$(head -c 4 "$work/vmlinux" | tail -c 3)" = ELF ]; then
+    image=$work/vmlinux
+else
+    rm -f "$work/vmlinux"
+fi
+
+# --- the machine's files ---------------------------------------------------
+root=$work/root
+mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" \
+    "$root/ko"
+cp "$(command -v busybox)" "$root/bin/busybox"
+if file=$(ldd "$root/bin/busybox" 2>/dev/null) && [ -n "$file" ]; then
+    case $file in
+    *"not a dynamic"* | *"statically linked"*) ;;
+    *) skip "busybox is not static (package busybox-static)" ;;
+    esac
+fi
+cp "$here/init" "$root/init"
+chmod 755 "$root/init"
+cp "$modules/kernel/virt/lib/irqbypass.ko" \
+    "$modules/kernel/arch/x86/kvm/kvm.ko" \
+    "$modules/kernel/arch/x86/kvm/kvm-amd.ko" "$root/ko/"
+[ -z "$conform" ] || cp "$conform" "$root/conform"
+if [ -n "$squib" ]; then
+    cp "$squib" "$root/squib"
+    mkdir -p "$root/kernel"
+    if [ -f "$work/vmlinux" ]; then
+        ln "$work/vmlinux" "$root/kernel/vmlinux"
+    else
+        cp "$vmlinuz" "$root/kernel/vmlinuz"
+    fi
+    mkdir "$root/kernel/modules"
+    # what the guest's agent needs; the rest would only fill memory
+    (cd "$modules" && find . -name 'modules.*' -o -name '*virtio*.ko' \
+        -o -path '*/vmw_vsock/*.ko' -o -path '*/fs/fuse/*.ko' \
+        -o -path '*/fs/overlayfs/*.ko' -o -path '*/net/core/failover.ko' \
+        -o -name 'net_failover.ko' |
+        cpio -pdm --quiet "$root/kernel/modules")
+fi
+(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/initrd"
+
+# --- run --------------------------------------------------------------------
+# An unknown word with "=" on the command line is a variable of init.
+[ -z "$tests" ] || tests="tests=$(echo "$tests" | tr ' ' ,)"
+qemu-system-x86_64 -accel tcg,tb-size=256 -M q35 \
+    -cpu EPYC-v3,+svm,+npt -smp 1 -m 512 -nodefaults -no-user-config \
+    -display none -no-reboot -monitor none -serial "file:$work/console" \
+    -kernel "$image" -initrd "$work/initrd" \
+    -append "console=ttyS0 quiet mitigations=off panic=-1 npt=$npt $tests" \
+    >"$work/qemu.log" 2>&1 &
+qemu=$!
+left=$timeout
+while kill -0 "$qemu" 2>/dev/null; do
+    if [ "$left" -le 0 ]; then
+        echo "the machine did not end within $timeout s; its last lines:"
+        tail -n 20 "$work/console" 2>/dev/null || true
+        exit 1
+    fi
+    sleep 1
+    left=$((left - 1))
+done
+wait "$qemu" || { cat "$work/qemu.log"; exit 1; }
+qemu=
+[ -z "$keep" ] || cp "$work/console" "$keep"
+
+tr -d '\r' <"$work/console" >"$work/text"
+sed -n '/^nested: /p; /^FAIL/p; /^skip/p; /^[0-9]* passed, /p' "$work/text"
+if grep -q '^nested: all passed$' "$work/text"; then
+    echo "ok - in $((timeout - left)) s"
+    exit 0
+fi
+echo "FAIL - the machine's last lines:"
+tail -n 30 "$work/text"
+exit 1

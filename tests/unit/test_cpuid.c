@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the CPUID policy makes of an Intel-like and an AMD-like offer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <squib/vm.h>
+
+#include "arch/x86_64/cpuid.h"
+#include "base/util.h"
+
+static const struct squib_x86_cpuid intel[] = {
+    {.leaf = 0, .eax = 0x1f, .ebx = 0x756e6547, .ecx = 0x6c65746e,
+     .edx = 0x49656e69},
+    {.leaf = 1, .eax = 0x806f8, .ebx = 0xff201234, .ecx = 0x7ffafbff,
+     .edx = 0xffffffff},
+    {.leaf = 4, .subleaf = 0, .has_subleaf = true, .eax = 0xfc004121},
+    {.leaf = 4, .subleaf = 1, .has_subleaf = true, .eax = 0xfc01c163},
+    {.leaf = 4, .subleaf = 2, .has_subleaf = true, .eax = 0},
+    {.leaf = 7, .subleaf = 0, .has_subleaf = true, .eax = 1,
+     .ebx = ~0u, .ecx = ~0u, .edx = ~0u},
+    {.leaf = 0xb, .subleaf = 0, .has_subleaf = true, .ebx = 2, .edx = 77},
+    {.leaf = 0xb, .subleaf = 1, .has_subleaf = true, .ebx = 64, .edx = 77},
+    {.leaf = 0xd, .subleaf = 0, .has_subleaf = true, .eax = 0xe7},
+    {.leaf = 0x1f, .subleaf = 0, .has_subleaf = true, .edx = 77},
+    {.leaf = 0x40000001, .eax = 0x0100000b},
+};
+
+static const struct squib_x86_cpuid amd[] = {
+    {.leaf = 0, .eax = 0xd, .ebx = 0x68747541, .ecx = 0x444d4163,
+     .edx = 0x69746e65},
+    {.leaf = 1, .eax = 0xa20f12, .edx = 0x178bfbff},
+    {.leaf = 0x80000000, .eax = 0x80000001},
+    {.leaf = 0x80000001, .ecx = 1u << 22 | 1u << 16},
+    {.leaf = 0x80000008, .eax = 0x3030, .ecx = 0x703f},
+    {.leaf = 0x8000001d, .subleaf = 0, .has_subleaf = true, .eax = 0x4121},
+    {.leaf = 0x8000001d, .subleaf = 3, .has_subleaf = true, .eax = 0x3c163},
+    {.leaf = 0x8000001e, .eax = 9, .ebx = 0x0105, .ecx = 0x302},
+};
+
+struct result {
+    struct squib_x86_cpuid leaf[SQUIB_X86_CPUID_MAX];
+    size_t n;
+};
+
+static void apply(struct result *r, const struct squib_x86_cpuid *offer,
+                  size_t n, const struct sq_x86_cpuid_config *config)
+{
+    struct squib_error err = {0};
+
+    memcpy(r->leaf, offer, n * sizeof(*offer));
+    r->n = n;
+    if (sq_x86_cpuid_apply(config, r->leaf, &r->n, SQUIB_X86_CPUID_MAX,
+                           &err))
+        fail_msg("%s", err.text);
+}
+
+static const struct squib_x86_cpuid *get(const struct result *r,
+                                         uint32_t leaf, uint32_t subleaf)
+{
+    const struct squib_x86_cpuid *hit = NULL;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (r->leaf[i].leaf == leaf &&
+            (!r->leaf[i].has_subleaf || r->leaf[i].subleaf == subleaf)) {
+            assert_null(hit); /* never twice */
+            hit = &r->leaf[i];
+        }
+    assert_non_null(hit);
+    return hit;
+}
+
+static void test_topology(void **state)
+{
+    (void)state;
+    for (uint32_t vcpus = 1; vcpus <= SQUIB_VCPUS_MAX; vcpus++)
+        for (uint32_t index = 0; index < vcpus; index++) {
+            const struct sq_x86_cpuid_config config = {.index = index,
+                                                       .vcpus = vcpus};
+            const struct squib_x86_cpuid *c;
+            struct result r;
+            uint32_t ids = 1;
+
+            while (ids < vcpus)
+                ids *= 2;
+            apply(&r, intel, SQ_ARRAY_LEN(intel), &config);
+            c = get(&r, 1, 0);
+            assert_int_equal(c->ebx >> 24, index);
+            assert_int_equal(c->ebx >> 16 & 0xff, ids);
+            assert_int_equal(c->ebx & 0xffff, 0x1234);
+            assert_int_equal(c->edx >> 28 & 1, vcpus > 1);
+            assert_int_equal(get(&r, 4, 0)->eax >> 26, ids - 1);
+            assert_int_equal(get(&r, 4, 0)->eax >> 14 & 0xfff, 0);
+            assert_int_equal(get(&r, 4, 1)->eax >> 14 & 0xfff, ids - 1);
+            assert_int_equal(get(&r, 4, 2)->eax, 0);
+            for (uint32_t leaf = 0xb; leaf <= 0x1f; leaf += 0x14) {
+                c = get(&r, leaf, 1);
+                assert_int_equal(1u << c->eax, ids);
+                assert_int_equal(c->ebx, vcpus);
+                assert_int_equal(c->ecx, 0x201);
+                assert_int_equal(c->edx, index);
+                assert_int_equal(get(&r, leaf, 0)->ebx, 1);
+                assert_int_equal(get(&r, leaf, 0)->ecx, 0x100);
+                assert_int_equal(get(&r, leaf, 2)->ebx, 0);
+            }
+            apply(&r, amd, SQ_ARRAY_LEN(amd), &config);
+            assert_int_equal(get(&r, 0, 0)->eax, 0xd);
+            c = get(&r, 0x80000008, 0);
+            assert_int_equal(c->ecx & 0xff, vcpus - 1);
+            assert_int_equal(1u << (c->ecx >> 12 & 15), ids);
+            assert_int_equal(get(&r, 0x8000001e, 0)->eax, index);
+            assert_int_equal(get(&r, 0x8000001e, 0)->ebx, index);
+            assert_int_equal(get(&r, 0x8000001d, 3)->eax >> 14 & 0xfff,
+                             ids - 1);
+            assert_int_equal(get(&r, 0x80000001, 0)->ecx >> 1 & 1,
+                             vcpus > 1);
+            assert_int_equal(get(&r, 0xb, 1)->ebx, vcpus);
+        }
+}
+
+static void test_hypervisor(void **state)
+{
+    const struct sq_x86_cpuid_config config = {.vcpus = 1};
+    const struct squib_x86_cpuid *c;
+    struct result r;
+
+    (void)state;
+    apply(&r, intel, SQ_ARRAY_LEN(intel), &config);
+    assert_int_equal(get(&r, 1, 0)->ecx >> 31, 1);
+    assert_int_equal(get(&r, 1, 0)->ecx >> 27 & 1, 0);
+    assert_int_equal(get(&r, 1, 0)->ecx >> 26 & 1, 1);
+    c = get(&r, 0x40000000, 0);
+    assert_memory_equal(&c->ebx, "KVMKVMKVM\0\0\0", 12);
+    assert_in_range(c->eax, 0x40000001, 0x400000ff);
+    assert_int_equal(get(&r, 0x40000001, 0)->eax, 0x0100000b); /* kept */
+    assert_int_equal(get(&r, 6, 0)->eax & 4, 4);
+    apply(&r, amd, SQ_ARRAY_LEN(amd), &config);
+    assert_int_equal(get(&r, 0x40000001, 0)->eax, 0);
+    /* From nothing at all. */
+    apply(&r, amd, 0, &config);
+    assert_int_equal(get(&r, 0, 0)->eax, 0xb);
+}
+
+static void test_no_xsave(void **state)
+{
+    const struct sq_x86_cpuid_config config = {
+        .vcpus = 1, .hide = sq_x86_cpuid_template("no-xsave")};
+    struct result r;
+    const struct squib_x86_cpuid *c;
+
+    (void)state;
+    assert_non_null(config.hide);
+    apply(&r, intel, SQ_ARRAY_LEN(intel), &config);
+    assert_int_equal(get(&r, 1, 0)->ecx & 0x3c001000, 0);
+    assert_int_equal(get(&r, 1, 0)->ecx & (1u << 20), 1u << 20); /* SSE4.2 */
+    c = get(&r, 7, 0);
+    assert_int_equal(c->ebx & (1u << 5 | 1u << 16), 0);
+    assert_int_equal(c->ebx & (1u << 3 | 1u << 8), 1u << 3 | 1u << 8);
+    assert_int_equal(get(&r, 0xd, 0)->eax, 0);
+    apply(&r, amd, SQ_ARRAY_LEN(amd), &config);
+    assert_int_equal(get(&r, 0x80000001, 0)->ecx >> 16 & 1, 0);
+    assert_non_null(sq_x86_cpuid_template("none"));
+    assert_null(sq_x86_cpuid_template("no-such"));
+}
+
+static void test_brand(void **state)
+{
+    const struct sq_x86_cpuid_config config = {
+        .vcpus = 1,
+        .brand = "squib software CPU, which has quite a long name to cut"};
+    char text[49] = {0};
+    struct result r;
+
+    (void)state;
+    apply(&r, amd, SQ_ARRAY_LEN(amd), &config);
+    for (uint32_t i = 0; i < 3; i++)
+        memcpy(text + 16 * i, &get(&r, 0x80000002 + i, 0)->eax, 16);
+    assert_int_equal(strlen(text), 47);
+    assert_memory_equal(text, config.brand, 47);
+    assert_true(get(&r, 0x80000000, 0)->eax >= 0x80000004);
+}
+
+static void test_errors(void **state)
+{
+    struct sq_x86_cpuid_config config = {.vcpus = 0};
+    struct squib_x86_cpuid leaf[SQUIB_X86_CPUID_MAX] = {0};
+    size_t n = 0;
+
+    (void)state;
+    assert_int_equal(sq_x86_cpuid_apply(&config, leaf, &n, 10, NULL),
+                     SQUIB_E_INVAL);
+    config.vcpus = 33;
+    assert_int_equal(sq_x86_cpuid_apply(&config, leaf, &n, 10, NULL),
+                     SQUIB_E_INVAL);
+    config.vcpus = config.index = 2;
+    assert_int_equal(sq_x86_cpuid_apply(&config, leaf, &n, 10, NULL),
+                     SQUIB_E_INVAL);
+    config.index = 1;
+    for (size_t cap = 1; cap < 20; cap++) {
+        size_t want = 8; /* 0, 1, 6, 0xb three times, two of KVM's */
+        int rc;
+
+        n = 0;
+        rc = sq_x86_cpuid_apply(&config, leaf, &n, cap, NULL);
+        assert_int_equal(rc, cap < want ? SQUIB_E_RANGE : 0);
+        assert_int_equal(n, cap < want ? 0 : want);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_topology),
+        cmocka_unit_test(test_hypervisor),
+        cmocka_unit_test(test_no_xsave),
+        cmocka_unit_test(test_brand),
+        cmocka_unit_test(test_errors),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

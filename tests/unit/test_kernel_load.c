@@ -1,0 +1,903 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernel files made here, good and bad, through the loader and the boot
+ * protocols. With the path of a real kernel in SQUIB_TEST_KERNEL that one
+ * is loaded too.
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <lz4.h>
+#include <lzma.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "arch/x86_64/elf.h"
+#include "arch/x86_64/machine.h"
+#include "arch/x86_64/unpack.h"
+#include "base/util.h"
+#include "core/memory.h"
+
+#define TEXT_GPA 0x1000000u
+#define DATA_GPA 0x1200000u
+#define PVH_GPA (TEXT_GPA + 0x40)
+#define BANNER "Linux version 6.1.0-test (someone) #1 SMP"
+
+enum { PHDRS = 3, NOTE_OFF = 0x200, TEXT_OFF = 0x1000, TEXT_LEN = 0x3000,
+       DATA_OFF = 0x5000, DATA_LEN = 0x1234, DATA_MEM = 0x8000,
+       ELF_LEN = DATA_OFF + DATA_LEN };
+
+/* A small vmlinux: text, data with bss, PVH note. */
+static uint8_t *make_elf(bool pvh)
+{
+    uint8_t *f = calloc(1, ELF_LEN);
+    Elf64_Ehdr eh = {
+        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
+                    ELFDATA2LSB, EV_CURRENT},
+        .e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = 1,
+        .e_entry = TEXT_GPA, .e_phoff = sizeof(eh),
+        .e_ehsize = sizeof(eh), .e_phentsize = sizeof(Elf64_Phdr),
+        .e_phnum = PHDRS,
+    };
+    const Elf64_Phdr ph[PHDRS] = {
+        {.p_type = PT_LOAD, .p_offset = DATA_OFF, .p_paddr = DATA_GPA,
+         .p_vaddr = 0xffffffff82000000, .p_filesz = DATA_LEN,
+         .p_memsz = DATA_MEM},
+        {.p_type = PT_LOAD, .p_offset = TEXT_OFF, .p_paddr = TEXT_GPA,
+         .p_vaddr = 0xffffffff81000000, .p_filesz = TEXT_LEN,
+         .p_memsz = TEXT_LEN},
+        {.p_type = PT_NOTE, .p_offset = NOTE_OFF, .p_filesz = 52},
+    };
+    uint8_t *note = f + NOTE_OFF;
+    uint32_t noise = 1;
+
+    assert_non_null(f);
+    memcpy(f, &eh, sizeof(eh));
+    memcpy(f + sizeof(eh), ph, sizeof(ph));
+    sq_st32(note, 4); /* another note first, of odd length */
+    sq_st32(note + 4, 5);
+    sq_st32(note + 8, 18);
+    memcpy(note + 12, "GNU", 4);
+    note += 24;
+    sq_st32(note, 4);
+    sq_st32(note + 4, 8);
+    sq_st32(note + 8, pvh ? 18 : 17);
+    memcpy(note + 12, "Xen", 4);
+    sq_st64(note + 16, PVH_GPA);
+    for (size_t i = TEXT_OFF; i < ELF_LEN; i++) {
+        noise = noise * 1103515245 + 12345;
+        /* Half noise, half runs, so that it compresses a little. */
+        f[i] = i & 0x100 ? (uint8_t)(noise >> 16) : (uint8_t)(i >> 9);
+    }
+    memcpy(f + TEXT_OFF + 0x800, BANNER, sizeof(BANNER));
+    return f;
+}
+
+enum { BZ_SETUP = 2048, BZ_PAYLOAD = 0x100, BZ_VERSION = 0x400 };
+
+/* A bzImage around a payload, with some bytes of code behind it. */
+static uint8_t *make_bzimage(const uint8_t *payload, size_t len,
+                             size_t *total)
+{
+    uint8_t *f;
+
+    *total = BZ_SETUP + BZ_PAYLOAD + len + 64;
+    f = calloc(1, *total);
+    assert_non_null(f);
+    memcpy(f, "MZ", 2);
+    f[0x1f1] = BZ_SETUP / 512 - 1;
+    sq_st16(f + 0x1fe, 0xaa55);
+    memcpy(f + 0x202, "HdrS", 4);
+    sq_st16(f + 0x206, 0x020f);
+    sq_st16(f + 0x20e, BZ_VERSION - 0x200);
+    sq_st16(f + 0x236, 1);
+    sq_st32(f + 0x248, BZ_PAYLOAD);
+    sq_st32(f + 0x24c, (uint32_t)len);
+    strcpy((char *)f + BZ_VERSION, "6.1.0-test (someone@host) #1");
+    memcpy(f + BZ_SETUP + BZ_PAYLOAD, payload, len);
+    return f;
+}
+
+/* The formats, compressed as the kernel's build does it. Each returns the
+ * length without the size that is appended. */
+static size_t pack_lz4(const uint8_t *src, size_t len, uint8_t *dst,
+                       size_t room)
+{
+    size_t at = 4;
+
+    sq_st32(dst, 0x184c2102);
+    while (len) { /* in 8 MiB blocks */
+        size_t part = len < 8u << 20 ? len : 8u << 20;
+        int n = LZ4_compress_default((const char *)src,
+                                     (char *)dst + at + 4, (int)part,
+                                     (int)(room - at - 4));
+
+        assert_true(n > 0);
+        sq_st32(dst + at, (uint32_t)n);
+        at += 4 + (size_t)n;
+        src += part;
+        len -= part;
+    }
+    return at;
+}
+
+static size_t pack_zstd(const uint8_t *src, size_t len, uint8_t *dst,
+                        size_t room)
+{
+    size_t n = ZSTD_compress(dst, room, src, len, 19);
+
+    assert_false(ZSTD_isError(n));
+    return n;
+}
+
+static size_t pack_gzip(const uint8_t *src, size_t len, uint8_t *dst,
+                        size_t room)
+{
+    z_stream z = {.next_in = (uint8_t *)(uintptr_t)src,
+                  .avail_in = (uInt)len, .next_out = dst,
+                  .avail_out = (uInt)room};
+
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8,
+                                  Z_DEFAULT_STRATEGY), Z_OK);
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    deflateEnd(&z);
+    return room - z.avail_out;
+}
+
+static size_t pack_xz(const uint8_t *src, size_t len, uint8_t *dst,
+                      size_t room)
+{
+    lzma_options_lzma opt;
+    lzma_filter filters[] = {
+        {.id = LZMA_FILTER_X86},
+        {.id = LZMA_FILTER_LZMA2, .options = &opt},
+        {.id = LZMA_VLI_UNKNOWN},
+    };
+    size_t n = 0;
+
+    assert_false(lzma_lzma_preset(&opt, 6));
+    assert_int_equal(lzma_stream_buffer_encode(filters, LZMA_CHECK_CRC32,
+                                               NULL, src, len, dst, &n,
+                                               room), LZMA_OK);
+    return n;
+}
+
+static size_t pack_lzma(const uint8_t *src, size_t len, uint8_t *dst,
+                        size_t room)
+{
+    lzma_stream ls = LZMA_STREAM_INIT;
+    lzma_options_lzma opt;
+
+    assert_false(lzma_lzma_preset(&opt, 6));
+    assert_int_equal(lzma_alone_encoder(&ls, &opt), LZMA_OK);
+    ls.next_in = src;
+    ls.avail_in = len;
+    ls.next_out = dst;
+    ls.avail_out = room;
+    assert_int_equal(lzma_code(&ls, LZMA_FINISH), LZMA_STREAM_END);
+    lzma_end(&ls);
+    return room - ls.avail_out;
+}
+
+static const struct {
+    const char *name;
+    size_t (*pack)(const uint8_t *, size_t, uint8_t *, size_t);
+    bool own_size; /* ends with the unpacked size by itself */
+} packers[] = {
+    {"lz4", pack_lz4, false},   {"zstd", pack_zstd, false},
+    {"gzip", pack_gzip, true},  {"xz", pack_xz, false},
+    {"lzma", pack_lzma, false},
+};
+
+/* bzImage of the small vmlinux; *payload_len if wanted. */
+static uint8_t *packed_bzimage(size_t packer, size_t *total,
+                               size_t *payload_len)
+{
+    uint8_t *elf = make_elf(true), *buf = calloc(2, ELF_LEN), *bz;
+    size_t n = packers[packer].pack(elf, ELF_LEN, buf, 2 * ELF_LEN - 4);
+
+    if (!packers[packer].own_size) {
+        sq_st32(buf + n, ELF_LEN);
+        n += 4;
+    }
+    bz = make_bzimage(buf, n, total);
+    if (payload_len)
+        *payload_len = n;
+    free(buf);
+    free(elf);
+    return bz;
+}
+
+static struct squib_memory *make_memory(uint64_t mib)
+{
+    struct squib_range r[2];
+    struct squib_memory *mem;
+    size_t n;
+
+    assert_int_equal(sq_x86_ram_ranges(mib << 20, r, &n, NULL), 0);
+    assert_int_equal(squib_memory_new(&mem, NULL), 0);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(squib_memory_add(mem, r[i], NULL), 0);
+    return mem;
+}
+
+static int try_bytes(const void *data, size_t len, struct squib_error *err)
+{
+    struct sq_x86_kernel *k;
+    /* At the end of an allocation, so that reading past it is caught. */
+    uint8_t *copy = malloc(len ? len : 1);
+    int rc;
+
+    assert_non_null(copy);
+    memcpy(copy, data, len);
+    *err = (struct squib_error){0};
+    rc = sq_x86_kernel_from_bytes("test", copy, len, &k, err);
+    assert_int_equal(rc, err->code);
+    if (!rc)
+        sq_x86_kernel_close(k);
+    free(copy);
+    return rc;
+}
+
+static void expect_bad(const void *data, size_t len, const char *text)
+{
+    struct squib_error err;
+
+    assert_int_not_equal(try_bytes(data, len, &err), 0);
+    if (!strstr(err.text, text))
+        fail_msg("\"%s\" does not contain \"%s\"", err.text, text);
+    assert_true(strncmp(err.text, "kernel test: ", 13) == 0);
+    assert_non_null(strstr(err.text, "\n  do: "));
+}
+
+static struct sq_x86_boot boot_of(const struct sq_x86_kernel *k)
+{
+    return (struct sq_x86_boot){.kernel = k, .vcpus = 1, .serial = true,
+                                .cmdline = "console=ttyS0"};
+}
+
+/* Loads and compares what lies in guest memory with the ELF file. */
+static void expect_good(const void *data, size_t len)
+{
+    uint8_t *elf = make_elf(true);
+    struct squib_memory *mem = make_memory(64);
+    struct sq_x86_entry entry;
+    struct squib_error err = {0};
+    struct sq_x86_kernel *k;
+    struct sq_x86_boot boot;
+
+    if (sq_x86_kernel_from_bytes("test", data, len, &k, &err))
+        fail_msg("%s", err.text);
+    boot = boot_of(k);
+    if (sq_x86_boot_load(mem, &boot, &entry, &err))
+        fail_msg("%s", err.text);
+    sq_x86_kernel_close(k);
+    assert_int_equal(entry.protocol, SQ_X86_PROTOCOL_PVH);
+    assert_int_equal(entry.rip, PVH_GPA);
+    assert_memory_equal(sq_memory_ptr(mem, TEXT_GPA, TEXT_LEN),
+                        elf + TEXT_OFF, TEXT_LEN);
+    assert_memory_equal(sq_memory_ptr(mem, DATA_GPA, DATA_LEN),
+                        elf + DATA_OFF, DATA_LEN);
+    squib_memory_free(mem);
+    free(elf);
+}
+
+static void test_elf(void **state)
+{
+    uint8_t *elf = make_elf(true);
+    struct sq_elf e;
+
+    (void)state;
+    expect_good(elf, ELF_LEN);
+    assert_int_equal(sq_elf_parse(elf, ELF_LEN, &e, NULL), 0);
+    assert_int_equal(e.count, 2);
+    assert_int_equal(e.seg[0].gpa, TEXT_GPA); /* sorted */
+    assert_int_equal(e.seg[1].mem_len, DATA_MEM);
+    assert_int_equal(e.pvh_gpa, PVH_GPA);
+    assert_int_equal(e.entry_gpa, TEXT_GPA);
+    free(elf);
+}
+
+static void test_every_packing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(packers); i++) {
+        uint8_t *elf = make_elf(true), *buf = calloc(2, ELF_LEN);
+        size_t total, n;
+        uint8_t *bz = packed_bzimage(i, &total, NULL);
+
+        print_message("  %s\n", packers[i].name);
+        expect_good(bz, total);
+        /* The same compressed file without a bzImage around it. */
+        n = packers[i].pack(elf, ELF_LEN, buf, 2 * ELF_LEN);
+        expect_good(buf, n);
+        free(bz);
+        free(buf);
+        free(elf);
+    }
+}
+
+/* More than one LZ4 block, and a result larger than the hint says. */
+static void test_large_lz4(void **state)
+{
+    size_t len = (20u << 20) + 123, n;
+    uint8_t *src = calloc(1, len), *dst = malloc(len);
+    struct sq_unpacked u;
+
+    (void)state;
+    assert_non_null(src);
+    assert_non_null(dst);
+    for (size_t i = 0; i < len; i += 97)
+        src[i] = (uint8_t)(i >> 10);
+    n = pack_lz4(src, len, dst, len);
+    for (size_t hint = 0; hint <= len; hint += len / 2) {
+        assert_int_equal(sq_unpack(sq_unpack_format(dst, n), dst, n, hint,
+                                   &u, NULL), 0);
+        assert_int_equal(u.len, len);
+        assert_memory_equal(u.data, src, len);
+        sq_unpacked_free(&u);
+    }
+    free(src);
+    free(dst);
+}
+
+static void test_truncated(void **state)
+{
+    struct squib_error err;
+    uint8_t *elf = make_elf(true);
+
+    (void)state;
+    for (size_t len = 0; len < ELF_LEN; len += len < 600 ? 1 : 61)
+        assert_int_equal(try_bytes(elf, len, &err), SQUIB_E_FORMAT);
+    expect_bad(elf, 0, "it is empty");
+    expect_bad(elf, 63, "truncated");
+    expect_bad(elf, ELF_LEN - 1, "truncated");
+    free(elf);
+    for (size_t i = 0; i < SQ_ARRAY_LEN(packers); i++) {
+        size_t total, payload_len, end;
+        uint8_t *bz = packed_bzimage(i, &total, &payload_len);
+
+        end = BZ_SETUP + BZ_PAYLOAD + payload_len;
+        for (size_t len = 0; len < end; len += len < 0x300 ? 1 : 37)
+            assert_int_equal(try_bytes(bz, len, &err), SQUIB_E_FORMAT);
+        expect_bad(bz, end - 1, "truncated");
+        assert_int_equal(try_bytes(bz, end, &err), 0);
+        free(bz);
+    }
+}
+
+/* The stream cut off within a payload of correct size, and damage. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(packers); i++) {
+        struct squib_error err;
+        size_t total, n, at = BZ_SETUP + BZ_PAYLOAD;
+        uint8_t *bz = packed_bzimage(i, &total, &n);
+
+        print_message("  %s\n", packers[i].name);
+        for (size_t cut = 7; cut < n - 4; cut += 211) {
+            uint8_t *p = malloc(total);
+
+            memcpy(p, bz, total);
+            sq_st32(p + 0x24c, (uint32_t)cut);
+            assert_int_not_equal(try_bytes(p, total, &err), 0);
+            /* Flipped bits must not hurt; most formats have no check. */
+            memcpy(p, bz, total);
+            p[at + cut] ^= 0x55;
+            try_bytes(p, total, &err);
+            free(p);
+        }
+        /* A size that the data does not have. */
+        if (!packers[i].own_size) {
+            sq_st32(bz + at + n - 4, ELF_LEN + 1);
+            expect_bad(bz, total, "unpacks to");
+            sq_st32(bz + at + n - 4, ELF_LEN - 1);
+            expect_bad(bz, total, "unpacks to");
+            sq_st32(bz + at + n - 4, 0xffffffff);
+            expect_bad(bz, total, "unpacks to");
+        }
+        /* Not a kernel inside. */
+        memset(bz + at, 0x42, n);
+        expect_bad(bz, total, "unknown format");
+        free(bz);
+    }
+}
+
+static void test_unsupported_packing(void **state)
+{
+    struct squib_error err;
+    uint8_t payload[64] = "BZh9";
+    size_t total;
+    uint8_t *bz = make_bzimage(payload, sizeof(payload), &total);
+
+    (void)state;
+    assert_int_equal(try_bytes(bz, total, &err), SQUIB_E_NOSUPPORT);
+    expect_bad(bz, total, "compressed with bzip2");
+    memcpy(bz + BZ_SETUP + BZ_PAYLOAD, "\x89LZO\0", 5);
+    expect_bad(bz, total, "compressed with lzo");
+    free(bz);
+}
+
+static void test_wrong_architecture(void **state)
+{
+    uint8_t *elf = make_elf(true), image[4096] = {0};
+    uint8_t payload[64] = {0x02, 0x21, 0x4c, 0x18};
+    size_t total;
+    uint8_t *bz = make_bzimage(payload, sizeof(payload), &total);
+
+    (void)state;
+    sq_st16(elf + 18, EM_AARCH64);
+    expect_bad(elf, ELF_LEN, "it is for arm64 (aarch64)");
+    sq_st16(elf + 18, EM_386);
+    elf[EI_CLASS] = ELFCLASS32;
+    expect_bad(elf, ELF_LEN, "it is for i386");
+    sq_st16(elf + 18, EM_X86_64);
+    expect_bad(elf, ELF_LEN, "32-bit ELF");
+    elf[EI_DATA] = ELFDATA2MSB;
+    elf[18] = 0;
+    elf[19] = EM_S390;
+    expect_bad(elf, ELF_LEN, "it is for s390");
+    sq_st16(elf + 18, 0x7fff);
+    expect_bad(elf, ELF_LEN, "another processor");
+
+    memcpy(image + 56, "ARM\x64", 4);
+    expect_bad(image, sizeof(image), "arm64 (aarch64) Image");
+    memcpy(image, "MZ\0\0zimg", 8);
+    memset(image + 56, 0, 4);
+    expect_bad(image, sizeof(image), "zboot");
+    memset(image, 0, 8);
+    sq_st32(image, 0xfeedfacf);
+    expect_bad(image, sizeof(image), "Mach-O");
+    memcpy(image, "070701", 6);
+    expect_bad(image, sizeof(image), "initrd");
+    memset(image, 'x', sizeof(image));
+    expect_bad(image, sizeof(image), "neither ELF nor bzImage");
+
+    sq_st16(bz + 0x236, 0);
+    expect_bad(bz, total, "for i386");
+    sq_st16(bz + 0x206, 0x0207);
+    expect_bad(bz, total, "older than 2.08");
+    free(bz);
+    free(elf);
+}
+
+static void set_ph(uint8_t *elf, int i, size_t field, uint64_t value)
+{
+    sq_st64(elf + sizeof(Elf64_Ehdr) + (size_t)i * sizeof(Elf64_Phdr) +
+                field, value);
+}
+#define PH(field) offsetof(Elf64_Phdr, field)
+
+static void expect_bad_ph(int i, size_t field, uint64_t value,
+                          const char *text)
+{
+    uint8_t *elf = make_elf(true);
+
+    set_ph(elf, i, field, value);
+    expect_bad(elf, ELF_LEN, text);
+    free(elf);
+}
+
+static void test_hostile_elf(void **state)
+{
+    uint8_t *elf = make_elf(true);
+    struct squib_error err;
+
+    (void)state;
+    expect_bad_ph(0, PH(p_offset), UINT64_MAX, "truncated");
+    expect_bad_ph(0, PH(p_offset), ELF_LEN, "truncated");
+    expect_bad_ph(0, PH(p_filesz), UINT64_MAX, "truncated");
+    expect_bad_ph(0, PH(p_filesz), 1ull << 63, "truncated");
+    expect_bad_ph(2, PH(p_filesz), UINT64_MAX, "truncated");
+    expect_bad_ph(0, PH(p_memsz), 1, "impossible");
+    expect_bad_ph(0, PH(p_memsz), UINT64_MAX, "impossible");
+    expect_bad_ph(0, PH(p_paddr), UINT64_MAX - 5, "impossible");
+    expect_bad_ph(0, PH(p_paddr), TEXT_GPA + 0x2fff, "overlap");
+    expect_bad_ph(1, PH(p_paddr), 0x2000000, "PVH entry");
+
+    sq_st64(elf + offsetof(Elf64_Ehdr, e_phoff), UINT64_MAX - 8);
+    expect_bad(elf, ELF_LEN, "truncated");
+    sq_st64(elf + offsetof(Elf64_Ehdr, e_phoff), sizeof(Elf64_Ehdr));
+    sq_st16(elf + offsetof(Elf64_Ehdr, e_phnum), 0xffff);
+    expect_bad(elf, ELF_LEN, "program headers");
+    sq_st16(elf + offsetof(Elf64_Ehdr, e_phnum), 0);
+    expect_bad(elf, ELF_LEN, "program headers");
+    sq_st16(elf + offsetof(Elf64_Ehdr, e_phnum), PHDRS);
+    sq_st16(elf + offsetof(Elf64_Ehdr, e_type), ET_REL);
+    expect_bad(elf, ELF_LEN, "not an executable");
+    free(elf);
+
+    /* Any byte of the headers and notes changed: no crash. */
+    for (size_t at = 0; at < NOTE_OFF + 64; at++) {
+        elf = make_elf(true);
+        elf[at] ^= 0xff;
+        try_bytes(elf, ELF_LEN, &err);
+        free(elf);
+    }
+    for (size_t at = 0x1f0; at < 0x268; at++) {
+        size_t total;
+
+        elf = packed_bzimage(0, &total, NULL);
+        elf[at] ^= 0xff;
+        try_bytes(elf, total, &err);
+        free(elf);
+    }
+}
+
+static int load_with(uint8_t *elf, uint64_t mib, size_t initrd_len,
+                     struct squib_error *err)
+{
+    struct squib_memory *mem = make_memory(mib);
+    uint8_t *initrd = calloc(1, initrd_len + 1);
+    const struct sq_x86_blob blob = {initrd, initrd_len};
+    struct sq_x86_entry entry;
+    struct sq_x86_kernel *k;
+    struct sq_x86_boot boot;
+    int rc;
+
+    *err = (struct squib_error){0};
+    assert_int_equal(sq_x86_kernel_from_bytes("test", elf, ELF_LEN, &k, err),
+                     0);
+    boot = boot_of(k);
+    boot.initrd = &blob;
+    boot.initrd_parts = 1;
+    rc = sq_x86_boot_load(mem, &boot, &entry, err);
+    sq_x86_kernel_close(k);
+    squib_memory_free(mem);
+    free(initrd);
+    free(elf);
+    return rc;
+}
+
+static void test_does_not_fit(void **state)
+{
+    struct squib_error err;
+    uint8_t *elf;
+
+    (void)state;
+    assert_int_equal(load_with(make_elf(true), 19, 0, &err), 0);
+    assert_int_equal(load_with(make_elf(true), 18, 0, &err), SQUIB_E_RANGE);
+    assert_string_equal(err.text, "kernel test: it needs 19 MiB, the VM has "
+                                  "18\n  do: give the VM more memory");
+    assert_int_equal(load_with(make_elf(true), 20, 2 << 20, &err),
+                     SQUIB_E_RANGE);
+    assert_non_null(strstr(err.text, "initrd (2 MiB)"));
+    assert_int_equal(load_with(make_elf(true), 21, 2 << 20, &err), 0);
+    elf = make_elf(true);
+    set_ph(elf, 0, PH(p_paddr), 0x9000);
+    assert_int_equal(load_with(elf, 64, 0, &err), SQUIB_E_FORMAT);
+    assert_non_null(strstr(err.text, "below 1 MiB"));
+    elf = make_elf(true);
+    set_ph(elf, 0, PH(p_memsz), 1ull << 45);
+    assert_int_equal(load_with(elf, 64, 0, &err), SQUIB_E_RANGE);
+    /* Neither a note nor a physical entry. */
+    elf = make_elf(false);
+    sq_st64(elf + offsetof(Elf64_Ehdr, e_entry), 0xffffffff81000000);
+    assert_int_equal(load_with(elf, 64, 0, &err), SQUIB_E_FORMAT);
+    assert_non_null(strstr(err.text, "CONFIG_PVH=y"));
+}
+
+static void test_ram_ranges(void **state)
+{
+    struct squib_range r[2];
+    size_t n;
+
+    (void)state;
+    assert_int_equal(sq_x86_ram_ranges(3ull << 30, r, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(r[0].len, 3ull << 30);
+    assert_int_equal(sq_x86_ram_ranges(5ull << 30, r, &n, NULL), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(r[0].len, 3ull << 30);
+    assert_int_equal(r[1].gpa, 4ull << 30);
+    assert_int_equal(r[1].len, 2ull << 30);
+    assert_int_equal(sq_x86_ram_ranges(0, r, &n, NULL), SQUIB_E_INVAL);
+    assert_int_equal(sq_x86_ram_ranges(1 << 20, r, &n, NULL),
+                     SQUIB_E_INVAL);
+    assert_int_equal(sq_x86_ram_ranges((64 << 20) + 1, r, &n, NULL),
+                     SQUIB_E_INVAL);
+    assert_int_equal(sq_x86_ram_ranges(UINT64_MAX & ~4095ull, r, &n, NULL),
+                     SQUIB_E_INVAL);
+}
+
+static struct sq_x86_entry load_parts(struct squib_memory *mem, bool pvh)
+{
+    static const struct sq_x86_blob parts[] = {{"abcde", 5}, {"fgh", 3}};
+    uint8_t *elf = make_elf(pvh);
+    struct squib_error err = {0};
+    struct sq_x86_entry entry;
+    struct sq_x86_kernel *k;
+    struct sq_x86_boot boot;
+
+    assert_int_equal(sq_x86_kernel_from_bytes("test", elf, ELF_LEN, &k,
+                                              NULL), 0);
+    boot = boot_of(k);
+    boot.initrd = parts;
+    boot.initrd_parts = 2;
+    if (sq_x86_boot_load(mem, &boot, &entry, &err))
+        fail_msg("%s", err.text);
+    sq_x86_kernel_close(k);
+    free(elf);
+    return entry;
+}
+
+static void check_e820(const uint8_t *p, size_t step, unsigned n)
+{
+    static const struct { uint64_t gpa, end; uint32_t type; } want[] = {
+        {0, 0x9fc00, 1},
+        {0x9fc00, 0x100000, 2},
+        {0x100000, 0xc0000000, 1},
+        {0x100000000, 0x140000000, 1},
+    };
+
+    assert_int_equal(n, 4);
+    for (unsigned i = 0; i < n; i++, p += step) {
+        assert_int_equal(sq_ld64(p), want[i].gpa);
+        assert_int_equal(sq_ld64(p + 8), want[i].end - want[i].gpa);
+        assert_int_equal(sq_ld32(p + 16), want[i].type);
+    }
+}
+
+static void check_initrd(const struct squib_memory *mem, uint64_t gpa,
+                         uint64_t len)
+{
+    assert_int_equal(len, 11);
+    assert_int_equal(gpa, SQ_X86_LOW_RAM_END - 4096);
+    assert_memory_equal(sq_memory_ptr(mem, gpa, len), "abcde\0\0\0fgh", 11);
+}
+
+static void test_pvh_start_info(void **state)
+{
+    static struct squib_x86_64_state st;
+    struct squib_memory *mem = make_memory(4096);
+    struct sq_x86_entry entry = load_parts(mem, true);
+    const uint8_t *p, *mod;
+
+    (void)state;
+    sq_x86_entry_state(&entry, &st);
+    assert_int_equal(st.rip, PVH_GPA);
+    assert_int_equal(st.cr0 & 0x80000001, 1);
+    p = sq_memory_ptr(mem, st.gpr[SQUIB_X86_RBX], 56);
+    assert_non_null(p);
+    assert_int_equal(sq_ld32(p), 0x336ec578);
+    assert_int_equal(sq_ld32(p + 4), 1);
+    assert_int_equal(sq_ld32(p + 12), 1);
+    mod = sq_memory_ptr(mem, sq_ld64(p + 16), 32);
+    assert_non_null(mod);
+    check_initrd(mem, sq_ld64(mod), sq_ld64(mod + 8));
+    assert_string_equal(sq_memory_ptr(mem, sq_ld64(p + 24), 16),
+                        "console=ttyS0");
+    assert_memory_equal(sq_memory_ptr(mem, sq_ld64(p + 32), 8), "RSD PTR ",
+                        8);
+    check_e820(sq_memory_ptr(mem, sq_ld64(p + 40), 96), 24,
+               sq_ld32(p + 48));
+    squib_memory_free(mem);
+}
+
+static void test_linux64(void **state)
+{
+    static struct squib_x86_64_state st;
+    struct squib_memory *mem = make_memory(4096);
+    struct sq_x86_entry entry = load_parts(mem, false);
+    const uint8_t *p;
+    const uint64_t *pml4, *pdpt, *pd;
+
+    (void)state;
+    assert_int_equal(entry.protocol, SQ_X86_PROTOCOL_LINUX64);
+    sq_x86_entry_state(&entry, &st);
+    assert_int_equal(st.rip, TEXT_GPA);
+    assert_int_equal(st.cr0 & 0x80000001, 0x80000001);
+    assert_int_equal(st.efer & 0x500, 0x500);
+    assert_int_equal(st.seg[SQUIB_X86_CS].selector, 0x10);
+    assert_int_equal(st.seg[SQUIB_X86_DS].selector, 0x18);
+    /* The selectors' descriptors say the same. */
+    p = sq_memory_ptr(mem, st.gdt.base, st.gdt.limit + 1u);
+    assert_int_equal(sq_ld64(p + 0x10) >> 40 & 0xf0ff,
+                     st.seg[SQUIB_X86_CS].attr);
+    assert_int_equal(sq_ld64(p + 0x18) >> 40 & 0xf0ff,
+                     st.seg[SQUIB_X86_DS].attr);
+    p = sq_memory_ptr(mem, st.gpr[SQUIB_X86_RSI], 4096);
+    assert_int_equal(sq_ld16(p + 0x1fe), 0xaa55);
+    assert_memory_equal(p + 0x202, "HdrS", 4);
+    assert_int_not_equal(p[0x210], 0);
+    assert_string_equal(sq_memory_ptr(mem, sq_ld32(p + 0x228), 16),
+                        "console=ttyS0");
+    assert_memory_equal(sq_memory_ptr(mem, sq_ld64(p + 0x70), 8),
+                        "RSD PTR ", 8);
+    check_initrd(mem, sq_ld32(p + 0x218), sq_ld32(p + 0x21c));
+    check_e820(p + 0x2d0, 20, p[0x1e8]);
+    /* Every 2 MiB of the first 4 GiB maps to itself. */
+    pml4 = sq_memory_ptr(mem, st.cr3, 4096);
+    assert_int_equal(pml4[0] & 0xfff, 3);
+    pdpt = sq_memory_ptr(mem, pml4[0] & ~0xfffull, 4096);
+    for (uint64_t gpa = 0; gpa < 4ull << 30; gpa += 2 << 20) {
+        assert_int_equal(pdpt[gpa >> 30] & 0xfff, 3);
+        pd = sq_memory_ptr(mem, pdpt[gpa >> 30] & ~0xfffull, 4096);
+        assert_int_equal(pd[gpa >> 21 & 511], gpa | 0x83);
+    }
+    squib_memory_free(mem);
+}
+
+static void test_settings(void **state)
+{
+    struct squib_memory *mem = make_memory(64);
+    uint8_t *elf = make_elf(true);
+    struct sq_x86_mmio_device dev[SQ_X86_VIRTIO_MAX + 1] = {{.gsi = 5}};
+    char cmdline[SQ_X86_CMDLINE_MAX + 1];
+    struct sq_x86_entry entry;
+    struct sq_x86_kernel *k;
+    struct sq_x86_boot boot;
+
+    (void)state;
+    assert_int_equal(sq_x86_kernel_from_bytes("test", elf, ELF_LEN, &k,
+                                              NULL), 0);
+    memset(cmdline, 'a', sizeof(cmdline));
+    cmdline[SQ_X86_CMDLINE_MAX] = 0;
+    boot = boot_of(k);
+    boot.cmdline = cmdline;
+    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
+                     SQUIB_E_INVAL);
+    cmdline[SQ_X86_CMDLINE_MAX - 1] = 0;
+    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL), 0);
+    boot = boot_of(k);
+    boot.vcpus = 0;
+    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
+                     SQUIB_E_INVAL);
+    boot.vcpus = 33;
+    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
+                     SQUIB_E_INVAL);
+    boot = boot_of(k);
+    boot.devices = dev;
+    boot.device_count = SQ_X86_VIRTIO_MAX + 1;
+    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
+                     SQUIB_E_INVAL);
+    boot.device_count = 1;
+    dev[0].gsi = 24;
+    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
+                     SQUIB_E_INVAL);
+    sq_x86_kernel_close(k);
+    squib_memory_free(mem);
+    free(elf);
+}
+
+static void write_file(const char *path, const void *data, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_files(void **state)
+{
+    char dir[] = "/tmp/squib-test-XXXXXX", in[64], out[64], gone[64];
+    struct sq_x86_kernel_id id;
+    struct squib_error err = {0};
+    struct sq_x86_kernel *k;
+    struct stat st;
+    size_t total;
+    uint8_t *bz = packed_bzimage(1, &total, NULL), *elf = make_elf(true);
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(in, sizeof(in), "%s/vmlinuz", dir);
+    snprintf(out, sizeof(out), "%s/vmlinux", dir);
+    snprintf(gone, sizeof(gone), "%s/none/x", dir);
+    write_file(in, bz, total);
+    assert_int_equal(sq_x86_kernel_identify(in, &id, &err), 0);
+    assert_int_equal(id.kind, SQ_X86_KERNEL_BZIMAGE);
+    assert_string_equal(id.packing, "zstd");
+    assert_string_equal(id.release, "6.1.0-test");
+
+    assert_int_equal(sq_x86_kernel_extract(in, out, &err), 0);
+    assert_int_equal(sq_x86_kernel_identify(out, &id, &err), 0);
+    assert_int_equal(id.kind, SQ_X86_KERNEL_ELF);
+    assert_string_equal(id.packing, "");
+    assert_string_equal(id.release, "6.1.0-test");
+    assert_int_equal(stat(out, &st), 0);
+    assert_int_equal(st.st_size, ELF_LEN);
+    assert_int_equal(st.st_mode & 0777, 0644);
+    /* Over an existing file, too. */
+    assert_int_equal(sq_x86_kernel_extract(in, out, &err), 0);
+    assert_int_equal(sq_x86_kernel_extract(in, gone, &err), SQUIB_E_OS);
+    assert_int_equal(err.os_errno, 2);
+
+    /* A release that would leave its folder is none. */
+    memcpy(elf + TEXT_OFF + 0x800, "Linux version 6/../../x (", 25);
+    write_file(out, elf, ELF_LEN);
+    assert_int_equal(sq_x86_kernel_identify(out, &id, &err), 0);
+    assert_string_equal(id.release, "");
+
+    assert_int_equal(sq_x86_kernel_open(gone, &k, &err), SQUIB_E_NOTFOUND);
+    assert_non_null(strstr(err.text, "no such file\n  do: "));
+    assert_int_equal(sq_x86_kernel_open(dir, &k, &err), SQUIB_E_FORMAT);
+    assert_non_null(strstr(err.text, "directory"));
+    assert_int_equal(sq_x86_kernel_open("/dev/null", &k, &err),
+                     SQUIB_E_FORMAT);
+    write_file(out, "", 0);
+    assert_int_equal(sq_x86_kernel_open(out, &k, &err), SQUIB_E_FORMAT);
+    assert_non_null(strstr(err.text, "it is empty\n  do: "));
+    assert_int_equal(unlink(in), 0);
+    assert_int_equal(unlink(out), 0);
+    assert_int_equal(rmdir(dir), 0); /* no temporary file is left */
+    free(bz);
+    free(elf);
+}
+
+static void test_long_name(void **state)
+{
+    struct squib_error err = {0};
+    struct sq_x86_kernel *k;
+    char path[300];
+
+    (void)state;
+    memset(path, 'd', sizeof(path));
+    strcpy(path + 280, "/vmlinux");
+    assert_int_not_equal(sq_x86_kernel_from_bytes(path, "", 0, &k, &err), 0);
+    assert_non_null(strstr(err.text, "kernel ...d"));
+    assert_non_null(strstr(err.text, "/vmlinux: it is empty\n  do: "));
+}
+
+static void test_real_kernel(void **state)
+{
+    const char *path = getenv("SQUIB_TEST_KERNEL");
+    struct squib_memory *mem;
+    struct sq_x86_kernel_id id;
+    struct sq_x86_entry entry;
+    struct squib_error err = {0};
+    struct sq_x86_kernel *k = NULL;
+    struct sq_x86_boot boot;
+
+    (void)state;
+    if (!path) {
+        print_message("  SQUIB_TEST_KERNEL is not set\n");
+        skip();
+    }
+    if (sq_x86_kernel_identify(path, &id, &err) ||
+        sq_x86_kernel_open(path, &k, &err))
+        fail_msg("%s", err.text);
+    print_message("  %s %s\n", id.release, id.packing);
+    mem = make_memory(256);
+    boot = boot_of(k);
+    if (sq_x86_boot_load(mem, &boot, &entry, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(entry.protocol, SQ_X86_PROTOCOL_PVH);
+    sq_x86_kernel_close(k);
+    squib_memory_free(mem);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_elf),
+        cmocka_unit_test(test_every_packing),
+        cmocka_unit_test(test_large_lz4),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_unsupported_packing),
+        cmocka_unit_test(test_wrong_architecture),
+        cmocka_unit_test(test_hostile_elf),
+        cmocka_unit_test(test_does_not_fit),
+        cmocka_unit_test(test_ram_ranges),
+        cmocka_unit_test(test_pvh_start_info),
+        cmocka_unit_test(test_linux64),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_real_kernel),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -16,7 +16,7 @@ RUN ?= echo "Hello from $$(uname -sr) on $$(uname -m)"; \
 
 ## all: build into build/ (the default)
 all: $(BUILD)/build.ninja
-	@$(NINJA) -C $(BUILD)
+	@$(NINJA) -C $(BUILD) product
 
 # The tools are looked for before Meson is, so that a bare machine gets one
 # line that helps instead of a missing command.

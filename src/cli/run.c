@@ -349,9 +349,14 @@ static int machine_died(struct run *r, const struct sq_outcome *outcome)
                            : !sq_relay_started(r->relay)
                                  ? "before the command started"
                                  : "before the command ended";
+    char panic[200];
 
-    sq_say("%s %s%s%s", sq_outcome_name(outcome->kind), when,
-           outcome->text[0] ? "\n  " : "", outcome->text);
+    if (outcome->kind == SQ_OUTCOME_RESET &&
+        sq_vmm_panic(r->vmm, panic, sizeof(panic)))
+        sq_say("the guest's kernel panicked %s\n  %s", when, panic);
+    else
+        sq_say("%s %s%s%s", sq_outcome_name(outcome->kind), when,
+               outcome->text[0] ? "\n  " : "", outcome->text);
     say_tail(r);
     return SQ_STATUS_SQUIB;
 }

@@ -22,6 +22,27 @@
  * shows the lines later, so they are left out. */
 enum { PLAIN, AFTER_ESC, IN_CSI };
 
+static void end_line(struct sq_console *c, struct sq_console_line *l)
+{
+    static const char panic[] = "Kernel panic";
+
+    if (!c->panic[0] && memmem(l->text, l->len, panic, sizeof(panic) - 1)) {
+        memcpy(c->panic, l->text, l->len);
+        c->panic[l->len] = '\0';
+    }
+    c->line_no++;
+    c->line[c->line_no % SQ_CONSOLE_RING].len = 0;
+}
+
+bool sq_console_panic(struct sq_console *c,
+                      char line[SQ_CONSOLE_LINE_MAX + 1])
+{
+    pthread_mutex_lock(&c->lock);
+    memcpy(line, c->panic, sizeof(c->panic));
+    pthread_mutex_unlock(&c->lock);
+    return line[0] != '\0';
+}
+
 static void keep_byte(struct sq_console *c, uint8_t b)
 {
     struct sq_console_line *l = &c->line[c->line_no % SQ_CONSOLE_RING];
@@ -38,10 +59,8 @@ static void keep_byte(struct sq_console *c, uint8_t b)
     if (b == 0x1b) {
         c->escape = AFTER_ESC;
     } else if (b == '\n') {
-        if (l->len == 0)
-            return;
-        c->line_no++;
-        c->line[c->line_no % SQ_CONSOLE_RING].len = 0;
+        if (l->len)
+            end_line(c, l);
     } else if (b >= 0x20 && b != 0x7f && l->len < SQ_CONSOLE_LINE_MAX) {
         l->text[l->len++] = (char)b;
     }

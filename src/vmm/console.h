@@ -42,6 +42,7 @@ struct sq_console {
     struct sq_console_line line[SQ_CONSOLE_RING];
     uint64_t line_no; /* of the one being written */
     uint8_t escape;   /* inside a terminal control sequence */
+    char panic[SQ_CONSOLE_LINE_MAX + 1]; /* the first line that tells one */
     /* The queue to fd; positions grow for ever, modulo the queue. */
     uint8_t *queue;
     uint64_t head, tail;
@@ -74,5 +75,10 @@ void sq_console_drain(struct sq_console *c, uint64_t wait_ns);
  * newline. Empty lines are left out. Any thread; fn must not call back. */
 void sq_console_tail(struct sq_console *c,
                      void (*fn)(void *ctx, const char *line), void *ctx);
+
+/* The line in which Linux said that it panicked; false if it has not. Its
+ * trace is usually longer than the lines kept. Any thread. */
+bool sq_console_panic(struct sq_console *c,
+                      char line[SQ_CONSOLE_LINE_MAX + 1]);
 
 #endif

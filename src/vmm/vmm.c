@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/vmm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -116,6 +117,15 @@ void sq_vmm_tail(struct sq_vmm *vmm,
                  void (*fn)(void *ctx, const char *line), void *ctx)
 {
     sq_console_tail(&vmm->console, fn, ctx);
+}
+
+bool sq_vmm_panic(struct sq_vmm *vmm, char *line, size_t len)
+{
+    char whole[SQ_CONSOLE_LINE_MAX + 1];
+    bool told = sq_console_panic(&vmm->console, whole);
+
+    snprintf(line, len, "%s", whole);
+    return told;
 }
 
 void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns)

@@ -9,11 +9,12 @@
  *   sq_vmm_free()    takes everything down, in any phase
  *
  * A process may have many. All calls belong to the event thread except
- * sq_vmm_stop(), sq_vmm_phase(), sq_vmm_outcome() and sq_vmm_tail().
+ * sq_vmm_stop(), _phase(), _outcome(), _tail() and _panic().
  */
 #ifndef SQ_VMM_VMM_H
 #define SQ_VMM_VMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -71,6 +72,10 @@ struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm);
 /* The last lines of the console; see sq_console_tail(). */
 void sq_vmm_tail(struct sq_vmm *vmm,
                  void (*fn)(void *ctx, const char *line), void *ctx);
+
+/* The line in which the guest's kernel said that it panicked, into
+ * line[len] (cut if need be); false if it has not. Any thread. */
+bool sq_vmm_panic(struct sq_vmm *vmm, char *line, size_t len);
 
 /* Writes out what the console still holds, waiting at most wait_ns. */
 void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns);

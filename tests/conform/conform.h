@@ -71,7 +71,7 @@ enum cf_need {
     CF_SYSCALL = 32,   /* user mode and back by syscall */
     CF_HYPERCALL = 64, /* vmcall */
     CF_EXACT = 128,    /* a store in kernel mode that faults stores nothing */
-    CF_PROMPT = 256,   /* interrupts before the next instruction but one */
+    CF_PROMPT = 256,   /* interrupts when they are due, not some exits later */
     CF_IRQ = 512,      /* a backend with an interrupt controller */
 };
 

@@ -70,6 +70,7 @@ static void put_gdt(struct cf *t)
 
     CF_PUT(t, CF_GDT, gdt);
     cf_put64(t, CF_TSS + 4, CF_STACK); /* RSP0 */
+    cf_put64(t, CF_TSS + 0x60, 0x68ull << 48); /* no I/O bitmap */
 }
 
 void cf_gate(struct cf *t, uint8_t vector, uint32_t handler_gpa,

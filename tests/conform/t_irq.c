@@ -262,6 +262,9 @@ static const uint8_t priority_code[] = {
     0xe6, 0xf0,                    /* out 0xf0, al */
     /* mov dword ptr [rdi+0x300], 0x40051: class 5 */
     0xc7, 0x87, 0x00, 0x03, 0x00, 0x00, 0x51, 0x00, 0x04, 0x00,
+    0xb9, 0xe8, 0x03, 0x00, 0x00,  /* mov ecx, 1000: it may take a while */
+    /* wait: */
+    0xe2, 0xfe,                    /* loop wait */
     0xb0, 0x02,                    /* mov al, 2 */
     0xe6, 0xf0,                    /* out 0xf0, al */
     /* mov eax, [rdi+0x220]: IRR of 0x40..0x5f */
@@ -271,6 +274,9 @@ static const uint8_t priority_code[] = {
     0xe6, 0xf1,                    /* out 0xf1, al */
     0x31, 0xc0,                    /* xor eax, eax */
     0x44, 0x0f, 0x22, 0xc0,        /* mov cr8, rax */
+    0xb9, 0xe8, 0x03, 0x00, 0x00,  /* mov ecx, 1000 */
+    /* wait2: */
+    0xe2, 0xfe,                    /* loop wait2 */
     0xb0, 0x03,                    /* mov al, 3 */
     0xe6, 0xf0,                    /* out 0xf0, al */
     0xf4,                          /* hlt */
@@ -307,18 +313,22 @@ static const uint8_t x2apic_code[] = {
     0xb9, 0x3f, 0x08, 0x00, 0x00,  /* mov ecx, 0x83f: self IPI */
     0xb8, 0x56, 0x00, 0x00, 0x00,  /* mov eax, 0x56 */
     0x0f, 0x30,                    /* wrmsr */
-    0x90,                          /* nop */
+    0xb9, 0xe8, 0x03, 0x00, 0x00,  /* mov ecx, 1000 */
+    /* wait: */
+    0xe2, 0xfe,                    /* loop wait */
     0xb0, 0x01,                    /* mov al, 1 */
     0xe6, 0xf0,                    /* out 0xf0, al */
     0xf4,                          /* hlt */
 };
 static const uint8_t x2apic_handler[] = {
+    0x51,                          /* push rcx */
     0xb0, 0x56,                    /* mov al, 0x56 */
     0xe6, 0xf4,                    /* out 0xf4, al */
     0xb9, 0x0b, 0x08, 0x00, 0x00,  /* mov ecx, 0x80b: EOI */
     0x31, 0xc0,                    /* xor eax, eax */
     0x31, 0xd2,                    /* xor edx, edx */
     0x0f, 0x30,                    /* wrmsr */
+    0x59,                          /* pop rcx */
     0x48, 0xcf,                    /* iretq */
 };
 
@@ -341,7 +351,9 @@ static const uint8_t nmi_code[] = {
     0xc7, 0x87, 0x10, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
     /* mov dword ptr [rdi+0x300], 0x4400: NMI to APIC 0, with IF clear */
     0xc7, 0x87, 0x00, 0x03, 0x00, 0x00, 0x00, 0x44, 0x00, 0x00,
-    0x90,                          /* nop */
+    0xb9, 0xe8, 0x03, 0x00, 0x00,  /* mov ecx, 1000 */
+    /* wait: */
+    0xe2, 0xfe,                    /* loop wait */
     0xb0, 0x01,                    /* mov al, 1 */
     0xe6, 0xf0,                    /* out 0xf0, al */
     0xf4,                          /* hlt */
@@ -519,7 +531,7 @@ static const uint8_t ap_handler[] = {
 struct ap {
     struct cf *t;
     pthread_barrier_t ready;
-    uint16_t cs;
+    _Atomic uint16_t cs;
     uint8_t run_state;
 };
 
@@ -539,7 +551,7 @@ static void *ap_thread(void *arg)
 
         if (x->kind != SQUIB_EXIT_PIO || x->pio.port != 0xf5)
             CF_FAIL("vCPU 1: %s", cf_describe(x));
-        memcpy(&ap->cs, x->pio.data, 2);
+        ap->cs = (uint16_t)(x->pio.data[0] | x->pio.data[1] << 8);
     }
     return NULL;
 }

@@ -104,14 +104,17 @@ static const uint8_t out_code[] = {
     0xf4,                          /* hlt */
 };
 
-/* An interrupt to itself; the handler writes to the port. */
+/* An interrupt that waits must be taken one instruction after STI. */
 static const uint8_t prompt_code[] = {
     0xbf, 0x00, 0x00, 0xe0, 0xfe,  /* mov edi, 0xfee00000 */
     /* mov dword ptr [rdi+0xf0], 0x1ff */
     0xc7, 0x87, 0xf0, 0x00, 0x00, 0x00, 0xff, 0x01, 0x00, 0x00,
-    0xfb,                          /* sti */
     /* mov dword ptr [rdi+0x300], 0x40041 */
     0xc7, 0x87, 0x00, 0x03, 0x00, 0x00, 0x41, 0x00, 0x04, 0x00,
+    0xb9, 0xe8, 0x03, 0x00, 0x00,  /* mov ecx, 1000 */
+    /* wait: */
+    0xe2, 0xfe,                    /* loop wait */
+    0xfb,                          /* sti */
     0x90,                          /* nop */
     0xe6, 0xf5,                    /* out 0xf5, al: too late */
     0xf4,                          /* hlt */
@@ -145,7 +148,7 @@ static const struct trial {
      BYTES(ring3_user_code), NONE},
     {CF_SYSCALL, "ring 3 and back by syscall", BYTES(syscall_code),
      BYTES(syscall_user_code), BYTES(syscall_handler)},
-    {CF_PROMPT, "interrupts at once", BYTES(prompt_code), NONE, NONE},
+    {CF_PROMPT, "interrupts when they are due", BYTES(prompt_code), NONE, NONE},
     {CF_HYPERCALL, "vmcall", BYTES(hypercall_code), NONE, NONE},
     {CF_EXACT, "stores in kernel mode that are all or nothing",
      BYTES(exact_code), NONE, BYTES(exact_handler)},

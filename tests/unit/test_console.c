@@ -114,6 +114,22 @@ static void lines_are_harmless(void **state)
     assert_string_equal(f->lines[2], "after");
 }
 
+static void remembers_a_panic(void **state)
+{
+    struct fixture *f = *state;
+    char line[SQ_CONSOLE_LINE_MAX + 1];
+
+    init(f, -1);
+    put(f, "booting\n");
+    assert_false(sq_console_panic(&f->console, line));
+    put(f, "[ 1.0] Kernel panic - not syncing: VFS\n");
+    put(f, "Kernel panic again\n");
+    for (int i = 0; i < 50; i++)
+        put(f, "trace\n");
+    assert_true(sq_console_panic(&f->console, line));
+    assert_string_equal(line, "[ 1.0] Kernel panic - not syncing: VFS");
+}
+
 static void stop_when_empty(void *ctx, uint64_t now)
 {
     (void)now;
@@ -255,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(keeps_the_last_lines), TEST(lines_are_harmless),
+        TEST(remembers_a_panic),
         TEST(delivers_to_a_pipe), TEST(delivers_to_a_file),
         TEST(flood_without_reader), TEST(gone_reader),
         TEST(flood_with_reader),

@@ -27,7 +27,7 @@
 #include "backends/soft/x86_64/mem.h"
 #include "backends/soft/x86_64/x87.h"
 
-#define RUNS 300000
+#define RUNS 3000  /* random states for each instruction */
 #define SLOT 512   /* bytes of memory that instructions work on */
 #define IMAGE 108  /* FNSAVE, 32-bit format */
 

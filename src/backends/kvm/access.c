@@ -44,7 +44,7 @@ static const char *field(const char *line, size_t line_len, unsigned n,
 static const char *line_by_id(const char *file, unsigned id, size_t *len)
 {
     while (*file) {
-        size_t n = strcspn(file, "\n"), id_len;
+        size_t n = strcspn(file, "\n"), id_len = 0;
         const char *f = field(file, n, 2, &id_len);
 
         if (f && id_len && strtoul(f, NULL, 10) == id && *f >= '0' &&
@@ -59,7 +59,7 @@ static const char *line_by_id(const char *file, unsigned id, size_t *len)
 
 static void name_of(const char *file, unsigned id, char *out, size_t out_len)
 {
-    size_t n, name_len;
+    size_t n, name_len = 0;
     const char *line = line_by_id(file, id, &n);
     const char *name = line ? field(line, n, 0, &name_len) : NULL;
 
@@ -71,7 +71,7 @@ static void name_of(const char *file, unsigned id, char *out, size_t out_len)
 
 static bool is_member(const char *group_file, unsigned gid, const char *user)
 {
-    size_t n, len, user_len = strlen(user);
+    size_t n, len = 0, user_len = strlen(user);
     const char *line = line_by_id(group_file, gid, &n);
     const char *m = line ? field(line, n, 3, &len) : NULL;
 

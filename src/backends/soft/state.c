@@ -92,8 +92,11 @@ static int check_system(const struct squib_x86_64_state *st,
 {
     const char *what = NULL;
 
-    if (st->cr0 >> 32 || (st->cr0 & CR0_PG && !(st->cr0 & CR0_PE)))
+    if (st->cr0 >> 32 || (st->cr0 & CR0_PG && !(st->cr0 & CR0_PE)) ||
+        (st->cr0 & CR0_NW && !(st->cr0 & CR0_CD)))
         what = "CR0";
+    else if (st->cr8 > 15)
+        what = "CR8";
     else if (st->cr3 >> 52)
         what = "CR3";
     else if (st->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA |
@@ -132,7 +135,7 @@ static void set_system(struct sq_x86_cpu *c,
     c->cr3 = st->cr3;
     c->cr4 = st->cr4;
     if (c->lapic)
-        sq_lapic_set_cr8(c->lapic, st->cr8 & 15);
+        sq_lapic_set_cr8(c->lapic, st->cr8);
     c->efer = st->efer;
     c->xcr0 = st->xcr0;
     memcpy(c->dr, st->dr, sizeof(c->dr));
@@ -200,9 +203,12 @@ int sq_soft_set_state(struct squib_vcpu *vcpu, uint32_t parts,
         return sq_err_set(err, SQUIB_E_INVAL,
                           "vCPU state: the local APIC page is not valid");
     if (parts & SQUIB_STATE_EVENTS) {
-        if (st->run_state > SQUIB_X86_WAIT_SIPI)
+        if (st->run_state > SQUIB_X86_WAIT_SIPI ||
+            (st->exc_pending && (st->exc_vector > 31 ||
+                                 st->exc_vector == EXC_NMI)))
             return sq_err_set(err, SQUIB_E_INVAL,
-                              "vCPU state: run state %u", st->run_state);
+                              "vCPU state: run state %u, exception %u",
+                              st->run_state, st->exc_vector);
         c->run_state = st->run_state;
         c->nmi_pending = st->nmi_pending;
         c->nmi_blocked = st->nmi_blocked;

@@ -20,10 +20,12 @@
  * instruction function follows one rule: read and check everything that can
  * fault first, change architectural state last.
  *
- * Accesses to what is not memory leave the same way. The run loop returns
- * an exit to the caller, takes the answer and runs the instruction again
- * from its start; struct sq_x86_replay remembers the accesses that it has
- * already made, so that each happens once (mmu.c).
+ * Reads of what is not memory leave the same way. The run loop returns an
+ * exit to the caller, takes the answer and runs the instruction again from
+ * its start; struct sq_x86_replay remembers the reads that it has already
+ * made, so that each happens once. Writes to what is not memory are posted:
+ * the instruction completes, the block ends after it, and then the exit is
+ * returned (device.c).
  *
  * Everything here belongs to the vCPU's thread, but for `attn` and what
  * struct sq_code_page says.
@@ -235,15 +237,24 @@ struct sq_x86_access {
     uint64_t where; /* gpa or port */
     uint64_t data;
     uint8_t len;
-    bool write, pio;
+    bool pio;
 };
 
+/* No instruction reads or writes more pieces than these outside memory: the
+ * largest operand that is not probed to be memory has 16 bytes, on two
+ * pages. */
 #define SQ_REPLAY_MAX 16
+#define SQ_POSTED_MAX 16
 
 struct sq_x86_replay {
     uint64_t rip, icount; /* the instruction that the log belongs to */
     uint8_t count, pos;
     struct sq_x86_access access[SQ_REPLAY_MAX];
+};
+
+struct sq_x86_posted { /* writes not yet returned as exits */
+    uint8_t count, pos;
+    struct sq_x86_access access[SQ_POSTED_MAX];
 };
 
 /* --- reasons to look up from the run loop ------------------------------- */
@@ -253,6 +264,7 @@ enum {
     ATTN_CANCEL = 2, /* squib_vcpu_cancel() */
     ATTN_PURGE = 4,  /* a page became code: check write mappings */
     ATTN_FLUSH = 8,  /* the VM's memory map changed */
+    ATTN_POSTED = 16, /* writes wait to be returned as exits */
 };
 
 /* Values of longjmp() to the run loop. */
@@ -312,6 +324,7 @@ struct sq_x86_cpu {
 
     struct sq_x86_block *block; /* running */
     struct sq_x86_replay replay;
+    struct sq_x86_posted posted;
     jmp_buf leave;
     int32_t budget; /* blocks until the clock is looked at */
 

@@ -46,11 +46,11 @@ static inline bool sq_cond(const struct sq_x86_cpu *c, unsigned cc)
     case 0: r = sq_of(c); break;
     case 1: r = sq_cf(c); break;
     case 2: r = sq_zf(c); break;
-    case 3: r = sq_cf(c) | sq_zf(c); break;
+    case 3: r = sq_cf(c) || sq_zf(c); break;
     case 4: r = sq_sf(c); break;
     case 5: r = sq_pf(c); break;
     case 6: r = sq_sf(c) ^ sq_of(c); break;
-    default: r = (sq_sf(c) ^ sq_of(c)) | sq_zf(c); break;
+    default: r = sq_sf(c) != sq_of(c) || sq_zf(c); break;
     }
     return r ^ (cc & 1);
 }

@@ -25,6 +25,12 @@ static void check_port(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_x86_gp(c, i, 0);
 }
 
+/* Port I/O ends the block: it leaves for the monitor anyway. */
+static void done(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    c->gpr[SQ_RIP] = sq_next_rip(c, i);
+}
+
 static unsigned io_len(const struct sq_x86_insn *i)
 {
     return i->osz == 0 ? 1 : i->osz == 1 ? 2 : 4;
@@ -58,22 +64,22 @@ static void out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 OP(in_I)
 {
     in(c, i, (uint16_t)i->imm);
-    NEXT;
+    done(c, i);
 }
 OP(in_D)
 {
     in(c, i, RD(16, GPR_OFF(R_DX)));
-    NEXT;
+    done(c, i);
 }
 OP(out_I)
 {
     out(c, i, (uint16_t)i->imm);
-    NEXT;
+    done(c, i);
 }
 OP(out_D)
 {
     out(c, i, RD(16, GPR_OFF(R_DX)));
-    NEXT;
+    done(c, i);
 }
 FAM1(in_I, in_I, NULL)
 FAM1(in_D, in_D, NULL)
@@ -126,12 +132,12 @@ static void string_io(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 OP(ins)
 {
     string_io(c, i, ins_one);
-    NEXT;
+    done(c, i);
 }
 OP(outs)
 {
     string_io(c, i, outs_one);
-    NEXT;
+    done(c, i);
 }
 FAM1(ins, ins, NULL)
 FAM1(outs, outs, NULL)

@@ -177,14 +177,29 @@ SQ_SYS_ACCESS(32)
 SQ_SYS_ACCESS(64)
 #undef SQ_SYS_ACCESS
 
-/* --- devices -------------------------------------------------------------- */
+/* --- devices (device.c) ------------------------------------------------------ */
 
-/* One port access of 1, 2 or 4 bytes: leaves with an exit, and returns when
- * the instruction runs again. Permission was checked. (mmu.c) */
+/* Accesses at a gpa that is not memory, 1..16 bytes; ports of 1, 2 or 4
+ * bytes, whose permission was checked. Reads may leave with an exit and
+ * then return when the instruction runs again. */
+void sq_x86_mmio_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                      uint64_t gpa, uint8_t *dst, unsigned len);
+void sq_x86_mmio_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                       uint64_t gpa, const uint8_t *src, unsigned len);
 uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                         uint16_t port, unsigned len);
 void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                      uint16_t port, unsigned len, uint32_t v);
+
+/* Ends the running block after instruction i. */
+void sq_x86_stop_after(const struct sq_x86_insn *i);
+
+/* The run loop's side: takes the caller's answer to a read; whether an
+ * instruction waits to be run again; makes the next posted write the exit,
+ * false when there is none. */
+void sq_x86_replay_answer(struct sq_x86_cpu *c);
+bool sq_x86_replaying(const struct sq_x86_cpu *c);
+bool sq_x86_next_posted(struct sq_x86_cpu *c);
 
 /* An instruction that repeats (REP) has committed one iteration: its later
  * accesses are new ones. */

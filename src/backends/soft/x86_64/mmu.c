@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Behind the TLB: filling it, accesses that miss it, and accesses that are
- * not memory at all.
+ * Behind the TLB: filling it, and the accesses that miss it.
  *
  * A write mapping is entered only when nothing needs to be told of writes:
  * the page's D bit is set, no code was decoded on it, and the dirty log has
@@ -225,110 +224,6 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     return (void *)(uintptr_t)(gva + e->addend);
 }
 
-/* --- devices -------------------------------------------------------------- */
-
-/* The instruction's exact place in time, to know its replay log again. */
-static uint64_t icount_at(const struct sq_x86_cpu *c,
-                          const struct sq_x86_insn *i)
-{
-    return c->icount - c->block->n + (uint64_t)(i - c->block->insn);
-}
-
-/* One access outside memory. The first time it leaves with an exit; when
- * the instruction runs again the answer is in the log. */
-static uint64_t device_access(struct sq_x86_cpu *c,
-                              const struct sq_x86_insn *i,
-                              struct sq_x86_access want)
-{
-    struct sq_x86_replay *log = &c->replay;
-    struct sq_x86_access *a;
-    uint64_t rip = c->gpr[SQ_RIP] + (i ? i->off : 0);
-    uint64_t when = i ? icount_at(c, i) : c->icount;
-
-    if (log->count && (log->rip != rip || log->icount != when))
-        log->count = log->pos = 0;
-    log->rip = rip;
-    log->icount = when;
-    if (log->pos < log->count) {
-        a = &log->access[log->pos++];
-        if (a->where == want.where && a->len == want.len &&
-            a->write == want.write && a->pio == want.pio)
-            return a->data;
-        /* The guest's tables changed under the instruction; what was done
-         * is done, go on from here. */
-        log->count = --log->pos;
-    }
-    if (log->count == SQ_REPLAY_MAX)
-        log->count = log->pos = 0; /* no instruction needs that many */
-    log->access[log->count++] = want;
-    if (want.pio) {
-        c->exit->kind = SQUIB_EXIT_PIO;
-        c->exit->pio = (struct squib_exit_pio){
-            .port = (uint16_t)want.where, .len = want.len,
-            .write = want.write};
-        memcpy(c->exit->pio.data, &want.data, want.len);
-    } else {
-        c->exit->kind = SQUIB_EXIT_MMIO;
-        c->exit->mmio = (struct squib_exit_mmio){
-            .gpa = want.where, .len = want.len, .write = want.write};
-        memcpy(c->exit->mmio.data, &want.data, want.len);
-    }
-    sq_x86_leave_exit(c, i);
-}
-
-static void mmio_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                      uint64_t gpa, uint8_t *dst, unsigned len)
-{
-    while (len) {
-        unsigned n = len < 8 ? len : 8;
-        uint64_t v;
-
-        if (!sq_soft_irqchip_read(c->vm, c, gpa, dst, n)) {
-            v = device_access(c, i, (struct sq_x86_access){
-                                        .where = gpa, .len = (uint8_t)n});
-            memcpy(dst, &v, n);
-        }
-        gpa += n;
-        dst += n;
-        len -= n;
-    }
-}
-
-static void mmio_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                       uint64_t gpa, const uint8_t *src, unsigned len)
-{
-    while (len) {
-        unsigned n = len < 8 ? len : 8;
-
-        if (!sq_soft_irqchip_write(c->vm, c, gpa, src, n)) {
-            struct sq_x86_access a = {
-                .where = gpa, .len = (uint8_t)n, .write = true};
-
-            memcpy(&a.data, src, n);
-            device_access(c, i, a);
-        }
-        gpa += n;
-        src += n;
-        len -= n;
-    }
-}
-
-uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                        uint16_t port, unsigned len)
-{
-    return (uint32_t)device_access(
-        c, i, (struct sq_x86_access){
-                  .where = port, .len = (uint8_t)len, .pio = true});
-}
-
-void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                     uint16_t port, unsigned len, uint32_t v)
-{
-    device_access(c, i, (struct sq_x86_access){
-                            .where = port, .data = v, .len = (uint8_t)len,
-                            .write = true, .pio = true});
-}
-
 /* --- slow accesses ---------------------------------------------------------- */
 
 void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -348,7 +243,7 @@ void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         if (va - e->tag_r < 4096)
             memcpy(to, (void *)(uintptr_t)(va + e->addend), n);
         else
-            mmio_read(c, i, (e->gpa & ~1ull) + (gva & 0xfff), to, n);
+            sq_x86_mmio_read(c, i, (e->gpa & ~1ull) + (gva & 0xfff), to, n);
         gva += n;
         to += n;
         len -= n;
@@ -365,7 +260,7 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     struct sq_soft_slot *s = sq_soft_slot_of(c->vm, gpa);
 
     if (!s || !(s->prot & SQUIB_PROT_WRITE)) {
-        mmio_write(c, i, gpa, src, n);
+        sq_x86_mmio_write(c, i, gpa, src, n);
         return;
     }
     memcpy(s->hva + (gpa - s->gpa), src, n);
@@ -373,7 +268,7 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     /* If that was our own code, the rest of this block is stale: let it end
      * after this instruction. */
     if (i && !sq_block_fresh(c->block))
-        ((struct sq_x86_insn *)(uintptr_t)i)[1].exec = sq_x86_exec_stop;
+        sq_x86_stop_after(i);
 }
 
 void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,

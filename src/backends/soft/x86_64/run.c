@@ -92,7 +92,7 @@ void sq_x86_exec_ud(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 
 void sq_x86_irq_recheck(struct sq_x86_cpu *c)
 {
-    if (c->rflags & FL_TF || c->nmi_pending ||
+    if (c->rflags & FL_TF || c->nmi_pending || c->irq_shadow ||
         (c->lapic && sq_lapic_events(c->lapic)))
         atomic_fetch_or(&c->attn, ATTN_IRQ);
 }
@@ -144,14 +144,6 @@ static struct squib_exit *exit_idle(struct sq_x86_cpu *c)
     return c->exit;
 }
 
-/* An instruction is half done: its device accesses must not happen twice,
- * so nothing comes between. */
-static bool replaying(const struct sq_x86_cpu *c)
-{
-    return c->replay.count && c->replay.rip == c->gpr[SQ_RIP] &&
-           c->replay.icount == c->icount;
-}
-
 static void start_up(struct sq_x86_cpu *c, uint8_t vector)
 {
     sq_seg_load_real(c, SEG_CS, (uint16_t)(vector << 8));
@@ -160,47 +152,8 @@ static void start_up(struct sq_x86_cpu *c, uint8_t vector)
     sq_x86_update_mode(c);
 }
 
-static void events(struct sq_x86_cpu *c)
-{
-    uint8_t vector;
-    int v;
-
-    if (sq_lapic_take_init(c->lapic)) {
-        sq_x86_reset(c, true);
-        sq_lapic_reset(c->lapic, SQ_LAPIC_INIT);
-        c->run_state = c->index ? SQUIB_X86_WAIT_SIPI : SQUIB_X86_RUNNABLE;
-    }
-    if (sq_lapic_take_sipi(c->lapic, &vector) &&
-        c->run_state == SQUIB_X86_WAIT_SIPI)
-        start_up(c, vector);
-    if (sq_lapic_take_nmi(c->lapic))
-        c->nmi_pending = true;
-    if (c->run_state == SQUIB_X86_WAIT_SIPI)
-        return;
-    if (c->irq_shadow) {
-        c->irq_shadow = false;
-        atomic_fetch_or(&c->attn, ATTN_IRQ);
-        return;
-    }
-    if (c->nmi_pending && !c->nmi_blocked) {
-        c->nmi_pending = false;
-        c->nmi_blocked = true;
-        c->run_state = SQUIB_X86_RUNNABLE;
-        sq_x86_interrupt(c, EXC_NMI, false, NO_ERROR_CODE);
-        return;
-    }
-    if (!(c->rflags & FL_IF))
-        return;
-    v = sq_lapic_pending_vector(c->lapic);
-    if (v < 0)
-        return;
-    c->run_state = SQUIB_X86_RUNNABLE;
-    v = sq_lapic_accept(c->lapic, (uint8_t)v);
-    sq_x86_interrupt(c, (unsigned)v, false, NO_ERROR_CODE);
-}
-
-/* One instruction with the trap flag set. */
-static void single_step(struct sq_x86_cpu *c)
+/* One instruction by itself; what waits is looked at right after it. */
+static void one_instruction(struct sq_x86_cpu *c)
 {
     struct sq_x86_block *b = sq_block_single(c);
 
@@ -209,6 +162,62 @@ static void single_step(struct sq_x86_cpu *c)
     atomic_fetch_or(&c->attn, ATTN_IRQ);
     b->insn[0].exec(c, b->insn);
     c->block = NULL;
+}
+
+static bool interrupt_waits(struct sq_x86_cpu *c)
+{
+    return (c->nmi_pending && !c->nmi_blocked) ||
+           (c->rflags & FL_IF && c->lapic &&
+            sq_lapic_pending_vector(c->lapic) >= 0);
+}
+
+/* Takes what arrived. False: an instruction ran by itself, look again. */
+static bool events(struct sq_x86_cpu *c)
+{
+    uint8_t vector;
+    int v;
+
+    if (c->lapic && sq_lapic_take_init(c->lapic)) {
+        sq_x86_reset(c, true);
+        sq_lapic_reset(c->lapic, SQ_LAPIC_INIT);
+        c->run_state = c->index ? SQUIB_X86_WAIT_SIPI : SQUIB_X86_RUNNABLE;
+    }
+    if (c->lapic && sq_lapic_take_sipi(c->lapic, &vector) &&
+        c->run_state == SQUIB_X86_WAIT_SIPI)
+        start_up(c, vector);
+    if (c->lapic && sq_lapic_take_nmi(c->lapic))
+        c->nmi_pending = true;
+    if (c->run_state == SQUIB_X86_WAIT_SIPI)
+        return true;
+    if (c->irq_shadow) {
+        c->irq_shadow = false;
+        if (!interrupt_waits(c))
+            return true;
+        one_instruction(c);
+        return false;
+    }
+    if (c->nmi_pending && !c->nmi_blocked) {
+        c->nmi_pending = false;
+        c->nmi_blocked = true;
+        c->run_state = SQUIB_X86_RUNNABLE;
+        sq_x86_interrupt(c, EXC_NMI, false, NO_ERROR_CODE);
+        return true;
+    }
+    if (!(c->rflags & FL_IF) || !c->lapic)
+        return true;
+    v = sq_lapic_pending_vector(c->lapic);
+    if (v < 0)
+        return true;
+    c->run_state = SQUIB_X86_RUNNABLE;
+    v = sq_lapic_accept(c->lapic, (uint8_t)v);
+    sq_x86_interrupt(c, (unsigned)v, false, NO_ERROR_CODE);
+    return true;
+}
+
+/* One instruction with the trap flag set. */
+static void single_step(struct sq_x86_cpu *c)
+{
+    one_instruction(c);
     c->dr6 |= 0x4000;
     sq_x86_raise(c, NULL, EXC_DB, NO_ERROR_CODE);
 }
@@ -216,27 +225,38 @@ static void single_step(struct sq_x86_cpu *c)
 /* Returns an exit, or NULL to go on with the next block. */
 static struct squib_exit *look_around(struct sq_x86_cpu *c)
 {
-    uint32_t attn = atomic_exchange(&c->attn, 0);
+    uint32_t attn;
 
+again:
+    attn = atomic_exchange(&c->attn, 0);
     c->budget = BUDGET;
+    if (attn & ATTN_POSTED) {
+        if (sq_x86_next_posted(c)) {
+            atomic_fetch_or(&c->attn, attn);
+            return c->exit;
+        }
+    }
     if (attn & ATTN_FLUSH)
         sq_x86_tlb_flush(c, false);
     if (attn & ATTN_PURGE)
         sq_x86_handle_purge(c);
+    /* An instruction that is half done goes on before anything else. */
+    if (sq_x86_replaying(c)) {
+        atomic_fetch_or(&c->attn, attn & (ATTN_IRQ | ATTN_CANCEL));
+        if (!(attn & ATTN_CANCEL))
+            return NULL;
+        one_instruction(c);
+        goto again;
+    }
     if (attn & ATTN_CANCEL) {
         atomic_fetch_or(&c->attn, attn & ATTN_IRQ);
         c->exit->kind = SQUIB_EXIT_CANCELED;
         return c->exit;
     }
-    if (replaying(c)) {
-        atomic_fetch_or(&c->attn, attn & ATTN_IRQ);
-        return NULL;
-    }
-    if (c->lapic) {
-        if (sq_lapic_next_deadline_ns(c->lapic) != UINT64_MAX)
-            sq_lapic_tick(c->lapic, sq_now_ns());
-        events(c);
-    }
+    if (c->lapic && sq_lapic_next_deadline_ns(c->lapic) != UINT64_MAX)
+        sq_lapic_tick(c->lapic, sq_now_ns());
+    if (!events(c))
+        goto again;
     if (c->run_state != SQUIB_X86_RUNNABLE)
         return exit_idle(c);
     if (c->fault_waits) {
@@ -256,16 +276,7 @@ struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
         c->hypercall_pending = false;
         c->gpr[R_AX] = c->exit->hypercall.ret;
     }
-    if (replaying(c)) { /* the answer to a read, for when it runs again */
-        struct sq_x86_access *a = &c->replay.access[c->replay.count - 1];
-
-        if (!a->write) {
-            a->data = 0;
-            memcpy(&a->data, a->pio ? c->exit->pio.data : c->exit->mmio.data,
-                   a->len);
-        }
-        c->replay.pos = 0;
-    }
+    sq_x86_replay_answer(c);
     switch (setjmp(c->leave)) {
     case LEAVE_EXIT: return c->exit;
     case LEAVE_FAULT:

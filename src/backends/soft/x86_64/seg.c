@@ -258,6 +258,14 @@ void sq_tss_stack(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     }
 }
 
+/* No interrupt before the instruction after the next: the run loop looks up
+ * once and lets one block pass. */
+static void shadow(struct sq_x86_cpu *c)
+{
+    c->irq_shadow = true;
+    sq_x86_irq_recheck(c);
+}
+
 /* --- instructions ------------------------------------------------------------ */
 
 /* Segment registers: ES CS SS DS FS GS; 6 and 7 do not exist. */
@@ -290,7 +298,7 @@ static void load_end(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     sq_seg_load(c, i, seg, sel);
     if (seg == SEG_SS)
-        c->irq_shadow = true;
+        shadow(c);
     c->gpr[SQ_RIP] = sq_next_rip(c, i);
 }
 OP(mov_SE_r)
@@ -324,7 +332,7 @@ FAM1(mov_SE, mov_SE_r, mov_SE_m)
         sq_seg_load(c, i, seg_, sel);                                      \
         sq_stack_set(c, sp);                                               \
         if (seg_ == SEG_SS)                                                \
-            c->irq_shadow = true;                                          \
+            shadow(c);                                              \
         c->gpr[SQ_RIP] = sq_next_rip(c, i);                                \
     }                                                                      \
     FAM1(pop_##name, pop_##name, NULL)
@@ -356,7 +364,7 @@ static void load_far(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     else
         WR(64, i->reg, off);
     if (seg == SEG_SS)
-        c->irq_shadow = true;
+        shadow(c);
     c->gpr[SQ_RIP] = sq_next_rip(c, i);
 }
 #define LOAD_FAR(name, seg)                                                \

@@ -329,9 +329,10 @@ static bool rep_compare(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
         if (!n)
             return true;
-        if (!budget || atomic_load_explicit(&c->attn, memory_order_relaxed))
-            if (budget != CHUNK)
-                return false;
+        if (!budget ||
+            (budget != CHUNK &&
+             atomic_load_explicit(&c->attn, memory_order_relaxed)))
+            return false;
         one(c, i, len);
         sq_x86_replay_reset(c);
         sq_string_set_count(c, i, n - 1);

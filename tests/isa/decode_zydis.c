@@ -123,6 +123,7 @@ static const struct {
     {"CLZERO", "one maker's extension"},
     {"ENQCMD", "no accelerators to queue to"},
     {"GFNI", "newer than the CPU offered to guests"},
+    {"HRESET", "newer than the CPU offered to guests"},
     {"INVPCID", "no PCIDs"},
     {"KEYLOCKER", "no such state"},
     {"KEYLOCKER_WIDE", "no such state"},

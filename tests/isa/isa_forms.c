@@ -57,6 +57,12 @@ static uint16_t uses(const struct isa_form *f)
         u |= IS_RETURN;
     if (!strcmp(n, "xchg"))
         u |= IS_LOCKED;
+    if (!strncmp(n, "sha1", 4) || !strncmp(n, "sha256", 6))
+        u |= IS_ALIGNED;
+    if (n[0] == 'f' && (!strncmp(n, "fx", 2) || f->row->form == FORM_F))
+        u |= IS_FLOAT;
+    if (!strcmp(n, "fxrstor") || !strcmp(n, "ldmxcsr"))
+        u |= LOADS_MXCSR;
     if (f->row->form >= FORM_XX || (first == 0x0f && f->opcode_len == 3 &&
                                     (f->opcode[2] & 0xf0) != 0xf0))
         u |= IS_FLOAT;
@@ -66,9 +72,13 @@ static uint16_t uses(const struct isa_form *f)
 /* What the host's processor need not do as the table says. */
 static const char *reason_to_skip(const struct isa_form *f)
 {
+    /* Rows marked as not for user mode that are good enough for it here. */
+    static const char *const good[] = {
+        "fldcw", "fldenv", "frstor", "fnstenv", "fnsave", "fxsave",
+        "fxrstor", "rdfsbase", "rdgsbase", NULL};
     const char *n = f->row->name;
 
-    if (f->row->attr & A_PRIV)
+    if (f->row->attr & A_PRIV && !one_of(n, good))
         return "not for user mode, or not the same twice";
     if (!strcmp(n, "prefetchw") && !f->mem)
         return "makers differ: reserved NOP or undefined";
@@ -125,8 +135,12 @@ static void consider(struct isa_form *f)
 static void add_row(void *ctx, const char *table, unsigned opcode, int reg,
                     const struct sq_x86_row *row)
 {
+    /* of x87, only these have an operand size */
+    static const char *const environment[] = {"fldenv", "frstor", "fnstenv",
+                                              "fnsave", NULL};
     struct isa_form f = {.row = row, .reg = (int8_t)reg, .rm = -1};
     bool x87 = !strncmp(table, "x87", 3), x87_reg = !strcmp(table, "x87 reg");
+    bool env = x87 && one_of(row->name, environment);
     bool any_66 = !*table || !strcmp(table, "0F") || *table == 'F' || x87;
 
     (void)ctx;
@@ -157,7 +171,7 @@ static void add_row(void *ctx, const char *table, unsigned opcode, int reg,
             f.mem = mem;
             f.o16 = size == 1;
             f.w = size == 2;
-            if ((f.o16 && !f.free_66) || (size && x87))
+            if ((f.o16 && !f.free_66 && !env) || (size && x87 && !env))
                 continue;
             for (int rm = 0; rm < (x87_reg ? 8 : 1); rm++) {
                 f.rm = x87_reg ? (int8_t)rm : -1;

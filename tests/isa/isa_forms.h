@@ -22,6 +22,8 @@ enum {
     IS_RETURN = 512,
     IS_FLOAT = 1024,   /* x87, MMX, SSE */
     IS_LOCKED = 2048,  /* XCHG with memory is without being told */
+    LOADS_MXCSR = 8192,
+    IS_ALIGNED = 4096, /* SHA: makers differ in what they do otherwise */
 };
 
 struct isa_form {

@@ -6,6 +6,7 @@
 #include <squib/error.h>
 
 #include "dev/virtio/device.h"
+#include "dev/virtio/throttle.h"
 
 /* A request gets at most this many bytes; drivers ask again. */
 #define SQ_VIRTIO_RNG_REQUEST_MAX 4096u
@@ -20,6 +21,9 @@ struct sq_virtio_rng_counters {
  * dev->ops->free(dev) while no transport has it. */
 int sq_virtio_rng_new(struct sq_virtio_device **out,
                       struct squib_error *err);
+
+/* Limits and their counters, see throttle.h. */
+struct sq_throttle *sq_virtio_rng_throttle(struct sq_virtio_device *dev);
 
 const struct sq_virtio_rng_counters *
 sq_virtio_rng_counters(const struct sq_virtio_device *dev);

@@ -241,12 +241,8 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
 found:
     /* Blocks that cross a page depend on two translations, so they are
      * looked up here each time. */
-    if (!b->crosses) {
-        struct sq_x86_jc *jc = sq_x86_jc_at(c, f.gva);
-
-        jc->key = f.gva ^ c->jc_key;
-        jc->block = b;
-    }
+    if (!b->crosses)
+        sq_x86_jc_enter(c, f.gva, b);
     return b;
 }
 

@@ -201,7 +201,7 @@ static inline bool sq_block_fresh(const struct sq_x86_block *b)
            b->gen;
 }
 
-#define SQ_JC_BITS 12
+#define SQ_JC_BITS 13
 #define SQ_BLOCK_INSNS_MAX 48
 
 struct sq_x86_jc { /* jump cache: RIP to block */
@@ -339,6 +339,9 @@ struct sq_x86_cpu {
     uint64_t rng_state; /* RDRAND's generator */
 
     uint16_t jc_gen[2];
+    uint64_t large[16]; /* hashed set of the large pages in the TLBs */
+    bool jc_local; /* it has kernel-mode entries on non-global pages */
+    uint64_t jc_pages[64]; /* hashed set of the pages that it has entries of */
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
     struct sq_tlb_entry tlbs[2][SQ_TLB_SIZE];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];

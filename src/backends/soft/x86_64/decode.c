@@ -301,6 +301,8 @@ enum sq_decode_result sq_x86_decode(const struct sq_decode_in *in,
         d.modrm = (uint8_t)take(&d, 1);
         o->reg = reg_offset(&d, f->reg, (d.modrm >> 3 & 7u) |
                                             (d.rex & 4u) << 1);
+        if (row->form == FORM_SEGE)
+            o->reg &= 7; /* REX.R does not reach segment registers */
         mem = d.modrm < 0xc0 && row->form != FORM_CRE;
         if (mem)
             memory(&d);

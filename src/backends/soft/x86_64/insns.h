@@ -68,6 +68,7 @@ enum sq_oszrule { OSZ_8, OSZ_V, OSZ_Y, OSZ_16, OSZ_32, OSZ_64 };
     X(OVIV, 0, IMM_V, RC_NONE, RC_V, OSZ_V)                                \
     X(OV, 0, IMM_NONE, RC_NONE, RC_V, OSZ_V)                               \
     X(GVE8, 1, IMM_NONE, RC_V, RC_8, OSZ_V)                                \
+    X(GYE8, 1, IMM_NONE, RC_V, RC_8, OSZ_8)                                \
     X(J8, 0, IMM_REL8, RC_NONE, RC_NONE, OSZ_V)                            \
     X(JZ, 0, IMM_RELZ, RC_NONE, RC_NONE, OSZ_V)                            \
     X(I8, 0, IMM_8, RC_NONE, RC_NONE, OSZ_V)                               \

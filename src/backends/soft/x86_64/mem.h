@@ -222,6 +222,9 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c);
 
 /* Forgets the jump cache, not the blocks. */
 void sq_x86_jc_flush(struct sq_x86_cpu *c);
+/* Enters the block at gva, which was just translated for fetching. */
+void sq_x86_jc_enter(struct sq_x86_cpu *c, uint64_t gva,
+                     struct sq_x86_block *b);
 static inline struct sq_x86_jc *sq_x86_jc_at(struct sq_x86_cpu *c,
                                              uint64_t gva)
 {

@@ -34,9 +34,9 @@ void sq_x86_tlb_init(struct sq_x86_cpu *c)
     c->tlb = c->tlbs[c->cpl == 3];
 }
 
-/* A new generation for the jump cache of one privilege. Keys hold it in
- * their top 16 bits; when it wraps, the cache is emptied. */
-void sq_x86_jc_flush(struct sq_x86_cpu *c)
+/* Generations of the jump cache, one for each privilege: keys hold them in
+ * their top 16 bits. When they run out, the cache is emptied. */
+static void jc_new_gen(struct sq_x86_cpu *c, bool kernel_too)
 {
     uint16_t top = c->jc_gen[0] > c->jc_gen[1] ? c->jc_gen[0] : c->jc_gen[1];
 
@@ -44,14 +44,50 @@ void sq_x86_jc_flush(struct sq_x86_cpu *c)
         for (size_t k = 0; k < SQ_ARRAY_LEN(c->jc); k++)
             c->jc[k].key = UINT64_MAX;
         top = 0;
+        kernel_too = true;
     }
-    c->jc_gen[0] = (uint16_t)(top + 1);
-    c->jc_gen[1] = (uint16_t)(top + 2);
+    c->jc_gen[1] = ++top;
+    if (kernel_too) {
+        c->jc_gen[0] = ++top;
+        c->jc_local = false;
+        memset(c->jc_pages, 0, sizeof(c->jc_pages));
+    }
     c->jc_key = (uint64_t)c->jc_gen[c->cpl == 3] << 48;
+}
+
+void sq_x86_jc_flush(struct sq_x86_cpu *c)
+{
+    jc_new_gen(c, true);
+}
+
+/* Large pages are entered piecemeal, but INVLPG on any of their addresses
+ * drops the whole page (SDM vol. 3, 4.10.4.1). This set tells which
+ * addresses may be on one. */
+static unsigned large_hash(uint64_t gva, unsigned shift)
+{
+    return (unsigned)((gva >> shift) * 0x9e3779b97f4a7c15ull >> 54) ^ shift;
+}
+
+static void large_note(struct sq_x86_cpu *c, uint64_t gva, unsigned shift)
+{
+    unsigned h = large_hash(gva, shift);
+
+    if (shift > 12)
+        c->large[h >> 6 & 15] |= 1ull << (h & 63);
+}
+
+static bool large_seen(const struct sq_x86_cpu *c, uint64_t gva,
+                       unsigned shift)
+{
+    unsigned h = large_hash(gva, shift);
+
+    return c->large[h >> 6 & 15] >> (h & 63) & 1;
 }
 
 void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
 {
+    if (!keep_global)
+        memset(c->large, 0, sizeof(c->large));
     for (unsigned u = 0; u < 2; u++) {
         for (size_t k = 0; k < SQ_TLB_SIZE; k++)
             if (!keep_global || !(c->tlbs[u][k].gpa & 1) ||
@@ -61,18 +97,60 @@ void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
             if (!keep_global || !(c->itlb[u][k].gpa & 1))
                 c->itlb[u][k].tag = 0;
     }
+    /* Kernel code is on global pages: what was found of it stays. */
+    jc_new_gen(c, !keep_global || c->jc_local);
+}
+
+void sq_x86_jc_enter(struct sq_x86_cpu *c, uint64_t gva,
+                     struct sq_x86_block *b)
+{
+    struct sq_x86_jc *jc = sq_x86_jc_at(c, gva);
+    bool user = c->cpl == 3;
+    const struct sq_itlb_entry *e =
+        &c->itlb[user][gva >> 12 & (SQ_ITLB_SIZE - 1)];
+    uint64_t page = gva >> 12;
+
+    if (!user && !(e->gpa & 1))
+        c->jc_local = true;
+    c->jc_pages[page >> 6 & 63] |= 1ull << (page & 63);
+    jc->key = gva ^ c->jc_key;
+    jc->block = b;
+}
+
+/* Drops what is in the same page of 2^shift bytes. */
+static void flush_large(struct sq_x86_cpu *c, uint64_t gva, unsigned shift)
+{
+    for (unsigned u = 0; u < 2; u++) {
+        for (size_t k = 0; k < SQ_TLB_SIZE; k++) {
+            struct sq_tlb_entry *e = &c->tlbs[u][k];
+            /* an entry that serves reads or nothing has its page in it */
+            uint64_t page = e->tag_r;
+
+            if ((page ^ gva) >> shift == 0)
+                entry_clear(e, k);
+        }
+        for (size_t k = 0; k < SQ_ITLB_SIZE; k++)
+            if ((c->itlb[u][k].tag ^ gva) >> shift == 0)
+                c->itlb[u][k].tag = 0;
+    }
     sq_x86_jc_flush(c);
 }
 
 void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
 {
+    static const uint8_t shifts[] = {21, 22, 30};
     size_t k = gva >> 12 & (SQ_TLB_SIZE - 1);
+
+    for (size_t s = 0; s < sizeof(shifts); s++)
+        if (SQ_UNLIKELY(large_seen(c, gva, shifts[s])))
+            flush_large(c, gva, shifts[s]);
 
     for (unsigned u = 0; u < 2; u++) {
         entry_clear(&c->tlbs[u][k], k);
         c->itlb[u][gva >> 12 & (SQ_ITLB_SIZE - 1)].tag = 0;
     }
-    sq_x86_jc_flush(c);
+    if (c->jc_pages[gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
+        sq_x86_jc_flush(c);
 }
 
 bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
@@ -162,6 +240,7 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
     if (!sq_x86_walk(c, gva, (write ? WALK_W : 0u) | (user ? WALK_U : 0u),
                      &w, &error))
         page_fault(c, i, gva, error);
+    large_note(c, gva, w.shift);
     entry_clear(e, k);
     e->gpa = w.gpa | w.global;
     s = sq_soft_slot_of(c->vm, w.gpa);
@@ -215,7 +294,7 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     if ((gva & 0xfff) + len > 4096) {
         /* Both pages must be there before anything happens. */
         lookup(c, i, gva, write, c->cpl == 3);
-        lookup(c, i, gva + len - 1, write, c->cpl == 3);
+        lookup(c, i, (gva + len - 1) & ~0xfffull, write, c->cpl == 3);
         return NULL;
     }
     e = lookup(c, i, gva, write, c->cpl == 3);
@@ -317,7 +396,7 @@ void sq_x86_probe_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     lookup(c, i, gva, true, c->cpl == 3);
     if ((gva & 0xfff) + len > 4096)
-        lookup(c, i, gva + len - 1, true, c->cpl == 3);
+        lookup(c, i, (gva + len - 1) & ~0xfffull, true, c->cpl == 3);
 }
 
 void sq_x86_probe_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -325,7 +404,7 @@ void sq_x86_probe_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     lookup(c, i, gva, false, c->cpl == 3);
     if ((gva & 0xfff) + len > 4096)
-        lookup(c, i, gva + len - 1, false, c->cpl == 3);
+        lookup(c, i, (gva + len - 1) & ~0xfffull, false, c->cpl == 3);
 }
 
 uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -342,6 +421,7 @@ uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_x86_gp(c, i, 0);
     if (!sq_x86_walk(c, gva, WALK_X | (user ? WALK_U : 0u), &w, &error))
         page_fault(c, i, gva, error);
+    large_note(c, gva, w.shift);
     e->tag = (gva & ~0xfffull) | 1;
     e->gpa = w.gpa | w.global;
     return w.gpa + (gva & 0xfff);

@@ -157,6 +157,7 @@ static int walk_once(struct sq_x86_cpu *c, uint64_t gva, unsigned kind,
                    (gva & page_mask & ~0xfffull);
     out->writable = may_write && v & PTE_D;
     out->global = v & PTE_G && c->cr4 & CR4_PGE;
+    out->shift = (uint8_t)__builtin_popcountll(page_mask);
     return 1;
 }
 
@@ -166,7 +167,8 @@ bool sq_x86_walk(struct sq_x86_cpu *c, uint64_t gva, unsigned kind,
     int r;
 
     if (!(c->cr0 & CR0_PG)) {
-        *out = (struct sq_walk){gva & 0xfffff000u, true, false};
+        *out = (struct sq_walk){.gpa = gva & 0xfffff000u, .writable = true,
+                                .shift = 12};
         return true;
     }
     /* Another vCPU that keeps changing the entry makes progress itself,

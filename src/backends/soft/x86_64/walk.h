@@ -12,6 +12,7 @@ struct sq_walk {
     bool writable;  /* a write would succeed without touching tables: the
                        rights allow it and D is set */
     bool global;
+    uint8_t shift; /* of the page that maps it: 12, 21, 22, 30 */
 };
 
 /* Translates gva for an access of the given kind (WALK_* bits), setting A

@@ -239,6 +239,8 @@ static inline void fst(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     stop = sq_fp_unmasked(&env) & ~SQ_FP_PE;
     if (!stop)
         store(c, i, gva, f, &m);
+    else /* a page fault comes first all the same */
+        sq_x86_probe_write(c, i, gva, format_len(f));
     sq_x87_done_mem(c, i, gva, &env);
     if (pop && !stop)
         sq_x87_pop(c);

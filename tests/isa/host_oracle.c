@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The software CPU against the host's: random instructions with random
+ * registers, flags and memory run natively and interpreted, and everything
+ * that the architecture defines must come out the same: general registers,
+ * RIP, RFLAGS, x87, MMX, XMM, MXCSR, memory, and exceptions with error code
+ * and CR2.
+ *
+ *     host_oracle [--cases N] [--seed S] [--filter MNEMONIC] [--case K]
+ *
+ * The generator walks the forms of the instruction table in turn
+ * (isa_forms.c), makes an encoding of each and runs it with four different
+ * states, each of which is one case. At the end it prints which forms were
+ * covered and why the others were not.
+ *
+ * To reproduce a failure, take the seed from the first line of output and
+ * K from the failure's:
+ *
+ *     FAIL case 1234: 66 0f af c1: imul
+ *     host_oracle --seed 1 --case 1234
+ *
+ * runs that encoding alone and prints its registers before and after on both
+ * sides. (With --filter, give the same filter again: K counts encodings.)
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "isa_forms.h"
+#include "isa_native.h"
+#include "isa_state.h"
+
+#define STATES 4 /* cases an encoding */
+#define TELL_MAX 40
+
+static struct {
+    uint64_t cases, seed, only;
+    const char *filter;
+    bool verbose;
+} opt = {2000000, 1, UINT64_MAX, NULL, false};
+
+static uint64_t cases, encodings, given_up, failures, raised[32];
+static uint8_t memory_before[ISA_WINDOW_LEN];
+
+/* --- what is compared ------------------------------------------------------- */
+
+static bool named(const struct isa_form *f, const char *list)
+{
+    const char *at = strstr(list, f->row->name);
+    size_t n = strlen(f->row->name);
+
+    return at && at[n] == ' ' && (at == list || at[-1] == ' ');
+}
+
+/* The count of a shift or rotate, as the processor masks it. */
+static unsigned shift_count(const struct isa_form *f,
+                            const struct sq_x86_insn *i,
+                            const struct isa_regs *in)
+{
+    unsigned op = f->opcode[f->opcode_len - 1];
+    uint64_t n;
+
+    if (op == 0xd0 || op == 0xd1)
+        n = 1;
+    else if (f->imm == IMM_8)
+        n = i->imm;
+    else
+        n = in->gpr[R_CX];
+    return (unsigned)n & (f->osz == 3 ? 63 : 31);
+}
+
+/* Flags that need not agree (SDM vol. 2, each instruction's "flags
+ * affected"). */
+static uint32_t undefined_flags(const struct isa_form *f,
+                                const struct sq_x86_insn *i,
+                                const struct isa_regs *in)
+{
+    unsigned n, bits = 8u << f->osz;
+    bool rotate = named(f, "rol ror rcl rcr ");
+
+    if (!rotate && !named(f, "shl shr sar shld shrd "))
+        return f->row->undefined;
+    n = shift_count(f, i, in);
+    if (n == 0)
+        return 0;
+    if (rotate)
+        return n == 1 ? 0 : FL_OF;
+    if (named(f, "shld shrd "))
+        return n > bits ? FL_STATUS : n == 1 ? FL_AF : FL_AF | FL_OF;
+    return FL_AF | (n == 1 ? 0u : (unsigned)FL_OF) |
+           (n >= bits && !named(f, "sar ") ? (unsigned)FL_CF : 0u);
+}
+
+/* Whole results that are undefined. */
+static bool undefined_result(const struct isa_form *f,
+                             const struct sq_x86_insn *i,
+                             const struct isa_regs *in)
+{
+    if (named(f, "shld shrd "))
+        return shift_count(f, i, in) > 8u << f->osz;
+    return f->osz == 1 && named(f, "bswap ");
+}
+
+struct difference {
+    char text[4096];
+    int len;
+};
+
+static void differ(struct difference *d, const char *what, uint64_t before,
+                   uint64_t native, uint64_t ours)
+{
+    int n;
+
+    if (d->len > (int)sizeof(d->text) - 200)
+        return;
+    n = snprintf(d->text + d->len, sizeof(d->text) - (unsigned)d->len,
+                 "    %-8s before %016llx  host %016llx  squib %016llx\n",
+                 what, (unsigned long long)before, (unsigned long long)native,
+                 (unsigned long long)ours);
+    d->len += n;
+}
+
+static const char *const gpr_name[] = {"rax", "rcx", "rdx", "rbx", "rsp",
+                                       "rbp", "rsi", "rdi", "r8",  "r9",
+                                       "r10", "r11", "r12", "r13", "r14",
+                                       "r15"};
+
+/* Comparisons. With an unmasked invalid-operand exception they set no
+ * condition (SDM vol. 2, FCOM and FCOMI); AMD's processors set it, and set it
+ * with an unmasked denormal-operand exception, too. */
+static bool is_x87_compare(const struct isa_form *f)
+{
+    return named(f, "fcom fcomp fcompp ficom ficomp fucom fucomp fucompp ") ||
+           (f->opcode[0] == 0xd9 && f->reg == 4 && f->rm == 4);
+}
+
+static bool is_flag_compare(const struct isa_form *f)
+{
+    return named(f, "fcomi fcomip fucomi fucomip ");
+}
+
+/* Bits of the x87 status word that need not agree, beside the manual's. */
+static uint16_t fsw_slack(const struct isa_form *f, const struct isa_fx *host)
+{
+    bool stopped = host->fsw & ~host->fcw & 3;
+
+    /* C1 tells how the last bit was rounded; PE whether it was. */
+    if (isa_is_transcendental(f))
+        return 0x0220;
+    if (stopped && is_x87_compare(f))
+        return 0x4500;
+    /* C1 is cleared (SDM vol. 2, FCOMI); AMD's processors keep it. */
+    if (is_flag_compare(f))
+        return 0x0200;
+    return 0;
+}
+
+static void compare_fx(const struct isa_form *f, const struct isa_fx *in,
+                       const struct isa_regs *host_regs,
+                       const struct isa_fx *ours, struct difference *d)
+{
+    const struct isa_fx *host = &host_regs->fx;
+    char name[16];
+    bool loose = isa_is_transcendental(f);
+    /* Whether MMX state was entered before #XM is nobody's promise. */
+    bool skip_x87 = isa_is_mmx_source_in_memory(f) ||
+                    (host_regs->vector == EXC_XM &&
+                     named(f, "cvtpi2ps cvtps2pi cvttps2pi cvtpd2pi "
+                              "cvttpd2pi "));
+
+    if (host->mxcsr != ours->mxcsr)
+        differ(d, "mxcsr", in->mxcsr, host->mxcsr, ours->mxcsr);
+    if (host->fcw != ours->fcw)
+        differ(d, "fcw", in->fcw, host->fcw, ours->fcw);
+    if (!skip_x87 && (host->fsw ^ ours->fsw) & ~fsw_slack(f, host))
+        differ(d, "fsw", in->fsw, host->fsw, ours->fsw);
+    if (!skip_x87 && host->ftw != ours->ftw)
+        differ(d, "ftw", in->ftw, host->ftw, ours->ftw);
+    for (unsigned k = 0; k < 8 && !skip_x87; k++) {
+        if (host->st[k].sig == ours->st[k].sig &&
+            host->st[k].se == ours->st[k].se)
+            continue;
+        if (loose && isa_f80_close(host->st[k].sig, host->st[k].se,
+                                   ours->st[k].sig, ours->st[k].se))
+            continue;
+        snprintf(name, sizeof(name), "st%u", k);
+        differ(d, name, in->st[k].sig, host->st[k].sig, ours->st[k].sig);
+        differ(d, "  exp", in->st[k].se, host->st[k].se, ours->st[k].se);
+    }
+    for (unsigned k = 0; k < 16; k++) {
+        if (!memcmp(&host->xmm[k], &ours->xmm[k], 16) ||
+            (isa_is_estimate(f) &&
+             isa_f32_close(host->xmm[k].b, ours->xmm[k].b)))
+            continue;
+        for (unsigned q = 0; q < 2; q++) {
+            snprintf(name, sizeof(name), "xmm%u.%u", k, q);
+            differ(d, name, in->xmm[k].q[q], host->xmm[k].q[q],
+                   ours->xmm[k].q[q]);
+        }
+    }
+}
+
+static void compare_memory(struct difference *d)
+{
+    const uint8_t *host = isa_window_host(), *ours = isa_window_ours();
+    char name[16];
+
+    if (!isa_edges_agree())
+        differ(d, "edges", 0, 0, 1);
+    if (!memcmp(host, ours, ISA_WINDOW_LEN))
+        return;
+    for (unsigned k = 0; k < ISA_WINDOW_LEN; k += 8) {
+        uint64_t b, h, o;
+
+        memcpy(&b, memory_before + k, 8);
+        memcpy(&h, host + k, 8);
+        memcpy(&o, ours + k, 8);
+        snprintf(name, sizeof(name), "%llx",
+                 (unsigned long long)(ISA_WINDOW + k));
+        if (h != o)
+            differ(d, name, b, h, o);
+    }
+}
+
+static void compare(const struct isa_form *f, const struct sq_x86_insn *i,
+                    const struct isa_regs *in, const struct isa_regs *host,
+                    const struct isa_regs *ours, struct difference *d)
+{
+    /* RF is set in the image that an exception saves. */
+    uint64_t flags = 0x3fffffull & ~(uint64_t)FL_RF, cr2_mask = UINT64_MAX;
+
+    d->len = 0;
+    if (host->vector != ours->vector) {
+        differ(d, "vector", (uint64_t)in->vector, (uint64_t)host->vector,
+               (uint64_t)ours->vector);
+    } else if (host->vector >= 0) {
+        if (host->error != ours->error &&
+            (host->vector == EXC_PF || host->vector == EXC_GP))
+            differ(d, "error", 0, host->error, ours->error);
+        /* Areas are read in pieces; which comes first is not defined. */
+        if (named(f, "fldenv fnstenv frstor fnsave fxsave fxrstor "))
+            cr2_mask = ~0xfffull;
+        if (host->vector == EXC_PF && (host->cr2 ^ ours->cr2) & cr2_mask)
+            differ(d, "cr2", 0, host->cr2, ours->cr2);
+    }
+    if (host->vector < 0 || host->vector != ours->vector)
+        flags &= ~(uint64_t)undefined_flags(f, i, in);
+    if (is_flag_compare(f) && host->fx.fsw & ~host->fx.fcw & 3)
+        flags &= ~(uint64_t)FL_STATUS;
+    if (host->rip != ours->rip)
+        differ(d, "rip", in->rip, host->rip, ours->rip);
+    if ((host->rflags ^ ours->rflags) & flags)
+        differ(d, "rflags", in->rflags & flags, host->rflags & flags,
+               ours->rflags & flags);
+    if (host->vector < 0 && undefined_result(f, i, in)) {
+        isa_edges_agree();
+        return;
+    }
+    for (unsigned k = 0; k < 16; k++)
+        if (host->gpr[k] != ours->gpr[k])
+            differ(d, gpr_name[k], in->gpr[k], host->gpr[k], ours->gpr[k]);
+    compare_fx(f, &in->fx, host, &ours->fx, d);
+    compare_memory(d);
+}
+
+/* Whole cases in which the host may do otherwise. */
+static bool makers_differ(const struct isa_form *f,
+                          const struct isa_regs *host,
+                          const struct isa_regs *ours)
+{
+    /* FLD of a denormal with that exception unmasked does not load (SDM
+     * vol. 1, 8.5.2); AMD's processors load and set ES. */
+    if (named(f, "fld ") && f->mem && host->fx.fsw & ~host->fx.fcw & 2)
+        return true;
+    /* MOVSXD with 16-bit operands reads 16 bits (SDM vol. 2); AMD's
+     * processors read 32. */
+    if (named(f, "movsxd ") && f->osz == 1 && host->vector == EXC_PF)
+        return true;
+    /* AMD's MXCSR has a bit more, 17: misaligned exceptions off. */
+    return named(f, "ldmxcsr fxrstor ") && host->fx.mxcsr & 0x20000 &&
+           ours->vector == EXC_GP;
+}
+
+/* --- telling of it ------------------------------------------------------------ */
+
+static void print_regs(const char *who, const struct isa_regs *r)
+{
+    printf("  %s: rip %llx rflags %llx vector %d error %x cr2 %llx\n", who,
+           (unsigned long long)r->rip, (unsigned long long)r->rflags,
+           r->vector, r->error, (unsigned long long)r->cr2);
+    for (unsigned k = 0; k < 16; k++)
+        printf("    %-4s %016llx%s", gpr_name[k],
+               (unsigned long long)r->gpr[k], k % 4 == 3 ? "\n" : "");
+    printf("    fcw %04x fsw %04x ftw %02x mxcsr %04x\n", r->fx.fcw,
+           r->fx.fsw, r->fx.ftw, r->fx.mxcsr);
+    for (unsigned k = 0; k < 8; k++)
+        printf("    st%u  %04x:%016llx%s", k, r->fx.st[k].se,
+               (unsigned long long)r->fx.st[k].sig, k % 3 == 2 ? "\n" : "");
+    printf("\n");
+    for (unsigned k = 0; k < 16; k++)
+        printf("    xmm%-2u %016llx %016llx%s", k,
+               (unsigned long long)r->fx.xmm[k].q[1],
+               (unsigned long long)r->fx.xmm[k].q[0],
+               k % 2 ? "\n" : "");
+}
+
+static void tell(uint64_t number, const struct isa_form *f,
+                 const struct isa_code *code, const struct isa_regs *in,
+                 const struct isa_regs *host, const struct isa_regs *ours,
+                 const struct difference *d)
+{
+    char name[64];
+
+    isa_form_name(f, name, sizeof(name));
+    printf("FAIL case %llu:", (unsigned long long)number);
+    for (unsigned k = 0; k < code->len; k++)
+        printf(" %02x", code->bytes[k]);
+    printf(": %s\n%.*s", name, d->len, d->text);
+    if (opt.verbose) {
+        print_regs("before", in);
+        print_regs("host", host);
+        print_regs("squib", ours);
+    }
+}
+
+static uint64_t failed_forms[ISA_FORMS_MAX];
+
+/* --- the run -------------------------------------------------------------------- */
+
+static void one_state(uint64_t number, struct isa_form *f,
+                      const struct isa_code *code,
+                      const struct sq_x86_insn *insn, unsigned slot,
+                      struct isa_setup *setup, struct isa_rng *rng)
+{
+    static struct isa_regs in, host, ours;
+    static struct difference d;
+
+    isa_state_make(f, setup, rng, &in);
+    memcpy(memory_before, isa_window_host(), ISA_WINDOW_LEN);
+    isa_native_run(&in, &host, slot, code->len);
+    isa_interpret(insn, code->len, setup, &in, &ours);
+    isa_memory_tidy(f, setup);
+    isa_fx_tidy(&host.fx);
+    isa_fx_tidy(&ours.fx);
+    cases++;
+    f->cases++;
+    if (host.vector >= 0 && host.vector < 32)
+        raised[host.vector]++;
+    compare(f, insn, &in, &host, &ours, &d);
+    if (d.len && !makers_differ(f, &host, &ours)) {
+        uint64_t *n = &failed_forms[f - isa_forms];
+
+        failures++;
+        if (opt.verbose || (++*n <= 2 && failures <= TELL_MAX))
+            tell(number, f, code, &in, &host, &ours, &d);
+    } else if (opt.verbose) {
+        print_regs("before", &in);
+        print_regs("both", &host);
+    }
+}
+
+static void one_encoding(uint64_t number, struct isa_form *f)
+{
+    struct isa_rng rng = {opt.seed * 0xd1342543de82ef95ull +
+                          number * 0xaf251af3b0f025b5ull};
+    unsigned slot = (unsigned)(number % ISA_SLOTS);
+
+    isa_random(&rng);
+    for (unsigned attempt = 0; attempt < 20; attempt++) {
+        struct isa_code code;
+        struct sq_x86_insn insn;
+        struct isa_setup setup;
+
+        if (!isa_encode(f, &rng, &code) ||
+            !isa_state_plan(f, &code, slot, &rng, &setup, &insn))
+            continue;
+        encodings++;
+        isa_native_write(setup.rip, code.bytes, code.len);
+        for (unsigned k = 0; k < STATES; k++)
+            one_state(number, f, &code, &insn, slot, &setup, &rng);
+        return;
+    }
+    given_up++;
+}
+
+static void print_coverage(void)
+{
+    uint64_t covered = 0, selected = 0;
+    char name[64];
+
+    for (unsigned k = 0; k < isa_form_count; k++) {
+        if (opt.filter && strcmp(isa_forms[k].row->name, opt.filter) != 0)
+            continue;
+        selected++;
+        covered += isa_forms[k].cases != 0;
+    }
+    printf("forms covered: %llu of %llu\n", (unsigned long long)covered,
+           (unsigned long long)selected);
+    for (unsigned k = 0; k < isa_form_count; k++) {
+        const struct isa_form *f = &isa_forms[k];
+
+        if (f->cases || (opt.filter && strcmp(f->row->name, opt.filter)))
+            continue;
+        isa_form_name(f, name, sizeof(name));
+        printf("  not covered: %s: %s\n", name,
+               f->skip ? f->skip : "no case was made");
+    }
+    for (unsigned v = 0; v < 32; v++)
+        if (raised[v])
+            printf("exception %u: %llu cases\n", v,
+                   (unsigned long long)raised[v]);
+    for (unsigned k = 0; k < isa_form_count; k++) {
+        if (!failed_forms[k])
+            continue;
+        isa_form_name(&isa_forms[k], name, sizeof(name));
+        printf("  failed: %s: %llu of %llu\n", name,
+               (unsigned long long)failed_forms[k],
+               (unsigned long long)isa_forms[k].cases);
+    }
+}
+
+static void run(void)
+{
+    static unsigned chosen[ISA_FORMS_MAX];
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < isa_form_count; k++)
+        if (!isa_forms[k].skip &&
+            (!opt.filter || !strcmp(isa_forms[k].row->name, opt.filter)))
+            chosen[n++] = k;
+    if (!n) {
+        printf("FAIL no form has that name\n");
+        exit(1);
+    }
+    if (opt.only != UINT64_MAX) {
+        opt.verbose = true;
+        one_encoding(opt.only, &isa_forms[chosen[opt.only % n]]);
+        return;
+    }
+    for (uint64_t k = 0; cases < opt.cases && given_up < 100000; k++)
+        one_encoding(k, &isa_forms[chosen[k % n]]);
+}
+
+int main(int argc, char **argv)
+{
+    const char *why;
+
+    for (int k = 1; k + 1 < argc; k += 2) {
+        if (!strcmp(argv[k], "--cases"))
+            opt.cases = strtoull(argv[k + 1], NULL, 0);
+        else if (!strcmp(argv[k], "--seed"))
+            opt.seed = strtoull(argv[k + 1], NULL, 0);
+        else if (!strcmp(argv[k], "--case"))
+            opt.only = strtoull(argv[k + 1], NULL, 0);
+        else if (!strcmp(argv[k], "--filter"))
+            opt.filter = argv[k + 1];
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!isa_native_init(&why)) {
+        printf("skip host_oracle: %s\n", why);
+        return 77;
+    }
+    isa_forms_init();
+    isa_skip_what_host_lacks();
+    if (!isa_state_init(opt.seed)) {
+        printf("FAIL out of memory\n");
+        return 1;
+    }
+    printf("seed %llu, %u forms\n", (unsigned long long)opt.seed,
+           isa_form_count);
+    run();
+    if (opt.only == UINT64_MAX) {
+        print_coverage();
+        printf("%llu cases, %llu encodings, %llu given up\n",
+               (unsigned long long)cases, (unsigned long long)encodings,
+               (unsigned long long)given_up);
+    }
+    if (!isa_arenas_agree()) {
+        printf("FAIL memory outside the window was written\n");
+        failures++;
+    }
+    if (failures) {
+        printf("FAIL host_oracle: %llu cases differ\n",
+               (unsigned long long)failures);
+        return 1;
+    }
+    printf("ok host_oracle\n");
+    return 0;
+}

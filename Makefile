@@ -45,7 +45,7 @@ check:
 
 # A folder that was set up before cmocka was installed looks for it again.
 $(BUILD)/.tests-on: $(BUILD)/build.ninja
-	@meson setup --reconfigure $(BUILD) -Dtests=enabled >/dev/null
+	@meson setup --reconfigure $(BUILD) $(MESON_ARGS) -Dtests=enabled >/dev/null
 	@touch $@
 
 ## check-asan: the tests in a build with AddressSanitizer and UBSan

@@ -138,7 +138,7 @@ static void check_kernel(const struct sq_doctor *d, struct sq_finding *f)
 static void check_modules(const struct sq_doctor *d, struct sq_finding *f)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules("ext4", wanted);
+    size_t n = sq_guest_modules("ext4", false, wanted);
     struct sq_module_list list = {0};
     struct squib_error err = {0};
 
@@ -189,17 +189,12 @@ static void check_busybox(const struct sq_doctor *d, struct sq_finding *f)
 
 static void check_packer(const struct sq_doctor *d, struct sq_finding *f)
 {
-    static const char *const places[] = {"/sbin/mke2fs", "/usr/sbin/mke2fs",
-                                         "/usr/local/sbin/mke2fs",
-                                         "/usr/bin/mke2fs"};
+    const char *tool = sq_root_find_mke2fs();
 
     (void)d;
-    for (size_t i = 0; i < SQ_ARRAY_LEN(places); i++) {
-        if (access(places[i], X_OK) == 0) {
-            fact(f, SQ_CHECK_OK, "directories are packed with %s",
-                 places[i]);
-            return;
-        }
+    if (tool) {
+        fact(f, SQ_CHECK_OK, "directories are packed with %s", tool);
+        return;
     }
     fact(f, SQ_CHECK_WARN, "no mke2fs: a directory cannot be the root");
     remedy(f, "apt install e2fsprogs");

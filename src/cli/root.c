@@ -5,7 +5,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <fts.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -109,25 +109,39 @@ const char *sq_root_identify(const char *path, struct squib_error *err)
 
 /* --- directories ------------------------------------------------------- */
 
-/* nftw has no argument for its callback; one walk at a time a thread. */
-static _Thread_local struct {
+struct tree {
     uint64_t blocks, inodes;
-} tree;
+};
 
-static int count_entry(const char *path, const struct stat *st, int type,
-                       struct FTW *ftw)
+static int measure(const char *dir, struct tree *tree,
+                   struct squib_error *err)
 {
-    (void)path;
-    (void)type;
-    (void)ftw;
-    tree.inodes++;
-    if (S_ISREG(st->st_mode))
-        tree.blocks += ((uint64_t)st->st_size + 4095) / 4096;
-    else if (S_ISDIR(st->st_mode))
-        tree.blocks += ((uint64_t)st->st_size + 4095) / 4096 + 1;
-    else
-        tree.blocks++;
-    return 0;
+    char *const roots[] = {(char *)dir, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    const FTSENT *e = NULL;
+    int rc = 0;
+
+    while (walk && !rc && (errno = 0, e = fts_read(walk))) {
+        if (e->fts_info == FTS_DP)
+            continue; /* a directory again, on the way back */
+        if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR ||
+            e->fts_info == FTS_NS) {
+            rc = sq_err_os(err, SQUIB_E_OS, e->fts_errno, "cannot read "
+                           "%.160s for the root", e->fts_path);
+            break;
+        }
+        tree->inodes++;
+        /* Links and special files: at most one block. */
+        tree->blocks += 1;
+        if (e->fts_info == FTS_F || e->fts_info == FTS_D)
+            tree->blocks += ((uint64_t)e->fts_statp->st_size + 4095) / 4096;
+    }
+    if (!rc && (!walk || (!e && errno)))
+        rc = sq_err_os(err, SQUIB_E_OS, errno, "cannot read the root %.160s",
+                       dir);
+    if (walk)
+        fts_close(walk);
+    return rc;
 }
 
 /* Runs a program with output into `log`; the wait status or -1. */
@@ -157,7 +171,7 @@ static int run_tool(const char *const argv[], const char *log)
     return status;
 }
 
-static const char *find_mke2fs(void)
+const char *sq_root_find_mke2fs(void)
 {
     static const char *const places[] = {
         "/sbin/mke2fs", "/usr/sbin/mke2fs", "/usr/local/sbin/mke2fs",
@@ -190,13 +204,12 @@ static int pack(const char *dir, const char *tool, struct sq_root *out,
                 struct squib_error *err)
 {
     char log[SQ_PATH_MAX + 8], inodes[32], size[32], why[160];
+    struct tree tree = {0};
     uint64_t kib;
     int status;
 
-    tree.blocks = tree.inodes = 0;
-    if (nftw(dir, count_entry, 32, FTW_PHYS) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "cannot read the root %s",
-                         dir);
+    if (measure(dir, &tree, err))
+        return SQUIB_E_OS;
     /* Contents, inodes (256 bytes), extent and directory blocks, and room
      * to spare; what is not used stays a hole in the file. */
     tree.inodes += 64;
@@ -225,7 +238,7 @@ static int pack(const char *dir, const char *tool, struct sq_root *out,
 static int open_directory(const char *dir, struct sq_root *out,
                           struct squib_error *err)
 {
-    const char *tool = find_mke2fs();
+    const char *tool = sq_root_find_mke2fs();
     char cache[SQ_PATH_MAX], real[PATH_MAX];
     int rc, fd;
 

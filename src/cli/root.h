@@ -45,4 +45,7 @@ const char *sq_root_identify(const char *path, struct squib_error *err);
  * Errors: SQUIB_E_NOTFOUND. */
 int sq_root_find_busybox(char path[SQ_PATH_MAX], struct squib_error *err);
 
+/* The program that packs directories, or NULL. */
+const char *sq_root_find_mke2fs(void);
+
 #endif

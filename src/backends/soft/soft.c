@@ -18,7 +18,7 @@ static struct sq_soft_vm *of(struct squib_vm *vm)
     return SQ_CONTAINER_OF(vm, struct sq_soft_vm, base);
 }
 
-/* --- other threads reach a vCPU ------------------------------------------------ */
+/* --- other threads reach a vCPU -------------------------------------- */
 
 void sq_soft_kick(struct sq_soft_vm *vm, uint32_t index, uint32_t attn)
 {
@@ -61,7 +61,7 @@ static const struct sq_apic_bus_ops apic_ops = {
     .tsc_to_ns = apic_tsc_to_ns,
 };
 
-/* --- memory ---------------------------------------------------------------------- */
+/* --- memory ---------------------------------------------------------- */
 
 void sq_soft_wrote(struct sq_soft_vm *vm, uint64_t gpa, uint64_t len)
 {
@@ -218,7 +218,7 @@ static int soft_dirty_log(struct squib_vm *base, struct squib_range range,
     return 0;
 }
 
-/* --- interrupts -------------------------------------------------------------------- */
+/* --- interrupts ------------------------------------------------------ */
 
 static int soft_irq(struct squib_vm *base, uint32_t gsi, bool level,
                     struct squib_error *err)
@@ -297,7 +297,7 @@ bool sq_soft_irqchip_write(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
     return true;
 }
 
-/* --- the VM ------------------------------------------------------------------------- */
+/* --- the VM ---------------------------------------------------------- */
 
 static void soft_free(struct squib_vm *base)
 {

@@ -11,7 +11,7 @@ static inline void sq_keep_cf(struct sq_x86_cpu *c, bool cf)
     c->fl.cv ^= flip << 63 | flip << 62;
 }
 
-/* --- the operations themselves: result and flags ------------------------ */
+/* --- the operations themselves: result and flags --------------------- */
 
 #define COMPUTE(n)                                                         \
     static inline U(n) add##n(struct sq_x86_cpu *c, U(n) a, U(n) b)        \
@@ -86,7 +86,7 @@ static inline void sq_keep_cf(struct sq_x86_cpu *c, bool cf)
 
 EACH_SIZE(COMPUTE)
 
-/* --- E,G  G,E  E,imm ------------------------------------------------------ */
+/* --- E,G  G,E  E,imm ------------------------------------------------- */
 
 #define BINARY(n, op)                                                      \
     OP(op##_EG_r##n)                                                       \
@@ -189,7 +189,7 @@ FAM_BINARY(and) FAM_BINARY(sub) FAM_BINARY(xor) FAM_BINARY(cmp)
 FAM4(test_EG, test_EG) FAM4(test_EI, test_EI)
 FAM4(neg_E, neg_E) FAM4(not_E, not_E) FAM4(inc_E, inc_E) FAM4(dec_E, dec_E)
 
-/* --- exchanges ------------------------------------------------------------ */
+/* --- exchanges ------------------------------------------------------- */
 
 #define EXCHANGE(n)                                                        \
     OP(xchg_r##n)                                                          \

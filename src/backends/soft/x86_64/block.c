@@ -20,10 +20,8 @@ struct sq_block_cache {
     struct sq_x86_block *hash[1u << HASH_BITS]; /* by physical address */
     uint8_t *arena; /* blocks one after the other; emptied when full */
     size_t used;
-    struct {
-        struct sq_x86_block block;
-        struct sq_x86_insn insn[2];
-    } single;
+    _Alignas(struct sq_x86_block) uint8_t
+        single[sizeof(struct sq_x86_block) + 2 * sizeof(struct sq_x86_insn)];
 };
 
 int sq_block_cache_new(struct sq_block_cache **out, struct squib_error *err)
@@ -248,7 +246,7 @@ found:
 
 struct sq_x86_block *sq_block_single(struct sq_x86_cpu *c)
 {
-    struct sq_x86_block *b = &c->blocks->single.block;
+    struct sq_x86_block *b = (void *)c->blocks->single;
     struct fetch f;
 
     fetch_begin(c, &f);

@@ -51,7 +51,7 @@ struct sq_soft_vm;
 
 typedef void sq_x86_exec(struct sq_x86_cpu *c, const struct sq_x86_insn *i);
 
-/* --- architecture constants (SDM vol. 1, 3.4.3; vol. 3, 2.5) ----------- */
+/* --- architecture constants (SDM vol. 1, 3.4.3; vol. 3, 2.5) --------- */
 
 enum {
     FL_CF = 0x1, FL_PF = 0x4, FL_AF = 0x10, FL_ZF = 0x40, FL_SF = 0x80,
@@ -94,7 +94,7 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR };
 #define SEG_NONE 6 /* in sq_x86_insn.seg and c->segbase: base zero */
 
-/* --- registers --------------------------------------------------------- */
+/* --- registers ------------------------------------------------------- */
 
 enum {
     R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI,
@@ -139,7 +139,7 @@ struct sq_x86_flags {
     uint8_t width; /* 8, 16, 32, 64: where cv has AF */
 };
 
-/* --- decoded code ------------------------------------------------------ */
+/* --- decoded code ---------------------------------------------------- */
 
 enum {
     IF_SLOW_EA = 1, /* the effective address needs sq_x86_ea_slow() */
@@ -209,7 +209,7 @@ struct sq_x86_jc { /* jump cache: RIP to block */
     struct sq_x86_block *block;
 };
 
-/* --- TLB --------------------------------------------------------------- */
+/* --- TLB ------------------------------------------------------------- */
 
 #define SQ_TLB_BITS 10
 #define SQ_TLB_SIZE (1u << SQ_TLB_BITS)
@@ -231,7 +231,7 @@ struct sq_itlb_entry { /* for instruction fetch, one set for each privilege */
     uint64_t gpa;
 };
 
-/* --- accesses outside memory ------------------------------------------- */
+/* --- accesses outside memory ----------------------------------------- */
 
 struct sq_x86_access {
     uint64_t where; /* gpa or port */
@@ -257,7 +257,7 @@ struct sq_x86_posted { /* writes not yet returned as exits */
     struct sq_x86_access access[SQ_POSTED_MAX];
 };
 
-/* --- reasons to look up from the run loop ------------------------------- */
+/* --- reasons to look up from the run loop ---------------------------- */
 
 enum {
     ATTN_IRQ = 1,    /* the local APIC may have something */
@@ -270,7 +270,7 @@ enum {
 /* Values of longjmp() to the run loop. */
 enum { LEAVE_FAULT = 1, LEAVE_EXIT = 2, LEAVE_RESTART = 3 };
 
-/* --- the CPU ------------------------------------------------------------ */
+/* --- the CPU --------------------------------------------------------- */
 
 struct sq_x86_cpu {
     uint64_t gpr[SQ_GPR_COUNT]; /* first: instructions hold byte offsets */
@@ -348,7 +348,7 @@ struct sq_x86_cpu {
     struct sq_block_cache *blocks;
 };
 
-/* --- control flow of instruction functions ------------------------------ */
+/* --- control flow of instruction functions --------------------------- */
 
 #if defined(__clang__) && __has_attribute(musttail) && defined(__OPTIMIZE__)
 #define SQ_TAILCALL __attribute__((musttail)) return
@@ -415,7 +415,7 @@ int sq_x86_set_cr0(struct sq_x86_cpu *c, uint64_t v);
 int sq_x86_set_cr4(struct sq_x86_cpu *c, uint64_t v);
 int sq_x86_set_cr3(struct sq_x86_cpu *c, uint64_t v);
 
-/* --- general registers by byte offset ----------------------------------- */
+/* --- general registers by byte offset -------------------------------- */
 
 #define SQ_REG_ACCESS(n)                                                   \
     static inline uint##n##_t sq_rd##n(const struct sq_x86_cpu *c,         \
@@ -452,7 +452,7 @@ static inline void sq_wr64(struct sq_x86_cpu *c, uint8_t off, uint64_t v)
     memcpy((uint8_t *)c + off, &v, sizeof(v));
 }
 
-/* --- instruction families ------------------------------------------------ */
+/* --- instruction families -------------------------------------------- */
 
 /* The functions of one instruction: [0] register operand, [1] memory; then
  * by operand size 8, 16, 32, 64 (families without sizes fill all four).

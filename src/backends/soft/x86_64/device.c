@@ -24,7 +24,7 @@ static void describe(struct sq_x86_cpu *c, const struct sq_x86_access *a,
     }
 }
 
-/* --- reads ----------------------------------------------------------------- */
+/* --- reads ----------------------------------------------------------- */
 
 /* The instruction's exact place in time, to know its replay log again. */
 static uint64_t icount_at(const struct sq_x86_cpu *c,
@@ -108,7 +108,7 @@ uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                   .where = port, .len = (uint8_t)len, .pio = true});
 }
 
-/* --- writes ---------------------------------------------------------------- */
+/* --- writes ---------------------------------------------------------- */
 
 void sq_x86_stop_after(const struct sq_x86_insn *i)
 {

@@ -4,7 +4,7 @@
 #include "backends/soft/x86_64/seg.h"
 #include "backends/soft/x86_64/stack.h"
 
-/* --- far transfers ------------------------------------------------------------ */
+/* --- far transfers --------------------------------------------------- */
 
 /* A code segment as the target of JMP or CALL without a gate. */
 static void direct_code(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -262,7 +262,7 @@ OP(ret_far_I)
 FAM1(ret_far, ret_far, NULL)
 FAM1(ret_far_I, ret_far_I, NULL)
 
-/* --- fast system calls ------------------------------------------------------- */
+/* --- fast system calls ----------------------------------------------- */
 
 #define ATTR_CODE64 0xa09bu /* G L P DPL0 code, read, accessed */
 #define ATTR_CODE32 0xc09bu

@@ -19,7 +19,7 @@ enum {
 };
 #define MXCSR_INIT 0x1f80u
 
-/* --- areas of memory ---------------------------------------------------- */
+/* --- areas of memory ------------------------------------------------- */
 
 void sq_x86_get_area(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                      uint64_t gva, void *dst, unsigned len)
@@ -56,7 +56,7 @@ void sq_x86_put_area(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     }
 }
 
-/* --- images ------------------------------------------------------------- */
+/* --- images ---------------------------------------------------------- */
 
 /* Outside 64-bit mode only the first eight XMM registers take part. */
 static unsigned xmm_count(const struct sq_x86_cpu *c)
@@ -202,7 +202,7 @@ int sq_x86_fpu_import(struct sq_x86_cpu *c, const uint8_t xsave[4096])
     return 0;
 }
 
-/* --- FXSAVE and FXRSTOR ------------------------------------------------- */
+/* --- FXSAVE and FXRSTOR ---------------------------------------------- */
 
 static uint64_t fx_begin(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                          enum sq_access access)
@@ -255,7 +255,7 @@ OP(fxrstor)
 FAM1(fxsave, NULL, fxsave)
 FAM1(fxrstor, NULL, fxrstor)
 
-/* --- XSAVE and XRSTOR (SDM vol. 1, 13.7 to 13.9) ------------------------ */
+/* --- XSAVE and XRSTOR (SDM vol. 1, 13.7 to 13.9) --------------------- */
 
 static uint64_t xs_begin(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                          enum sq_access access)
@@ -346,7 +346,7 @@ FAM1(xsave, NULL, xsave)
 FAM1(xsaveopt, NULL, xsaveopt)
 FAM1(xrstor, NULL, xrstor)
 
-/* --- XCR0 --------------------------------------------------------------- */
+/* --- XCR0 ------------------------------------------------------------ */
 
 uint64_t sq_x86_xgetbv(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                        uint32_t ecx)

@@ -217,7 +217,7 @@ void sq_x86_interrupt(struct sq_x86_cpu *c, unsigned vector, bool soft,
     }
 }
 
-/* --- software interrupts ----------------------------------------------------- */
+/* --- software interrupts --------------------------------------------- */
 
 /* Faults while delivering must report the INT instruction; those of the
  * delivery use gpr[SQ_RIP], so it goes back on a fault (run.c does it by
@@ -280,7 +280,7 @@ OP(bound)
 }
 FAM1(bound, NULL, bound)
 
-/* --- IRET ------------------------------------------------------------------ */
+/* --- IRET ------------------------------------------------------------ */
 
 /* Flags that IRET may change at the CPL that executes it. */
 static void iret_flags(struct sq_x86_cpu *c, uint64_t v, unsigned len,

@@ -14,7 +14,7 @@
 
 enum sq_access { ACCESS_R = 0, ACCESS_W = 1, ACCESS_RW = 2 };
 
-/* --- linear addresses ---------------------------------------------------- */
+/* --- linear addresses ------------------------------------------------ */
 
 /* The general case: 16- and 32-bit addresses, segment limits and rights,
  * RIP-relative displacements that did not fit. `sum` is base + index * scale
@@ -50,7 +50,7 @@ static inline uint64_t sq_ea(struct sq_x86_cpu *c,
     return sum + c->segbase[i->seg];
 }
 
-/* --- loads and stores ----------------------------------------------------- */
+/* --- loads and stores ------------------------------------------------ */
 
 static inline struct sq_tlb_entry *sq_tlb_at(struct sq_tlb_entry *tlb,
                                              uint64_t gva)
@@ -177,7 +177,7 @@ SQ_SYS_ACCESS(32)
 SQ_SYS_ACCESS(64)
 #undef SQ_SYS_ACCESS
 
-/* --- devices (device.c) ------------------------------------------------------ */
+/* --- devices (device.c) ---------------------------------------------- */
 
 /* Accesses at a gpa that is not memory, 1..16 bytes; ports of 1, 2 or 4
  * bytes, whose permission was checked. Reads may leave with an exit and
@@ -208,7 +208,7 @@ static inline void sq_x86_replay_reset(struct sq_x86_cpu *c)
     c->replay.count = c->replay.pos = 0;
 }
 
-/* --- maintenance ----------------------------------------------------------- */
+/* --- maintenance ----------------------------------------------------- */
 
 void sq_x86_tlb_init(struct sq_x86_cpu *c);
 /* Drops translations: all, or all but global ones (CR3 load). */

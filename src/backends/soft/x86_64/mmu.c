@@ -303,7 +303,7 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     return (void *)(uintptr_t)(gva + e->addend);
 }
 
-/* --- slow accesses ---------------------------------------------------------- */
+/* --- slow accesses --------------------------------------------------- */
 
 void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                       uint64_t gva, void *dst, unsigned len, bool user)
@@ -427,7 +427,7 @@ uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     return w.gpa + (gva & 0xfff);
 }
 
-/* --- locked accesses without a host atomic ---------------------------------- */
+/* --- locked accesses without a host atomic --------------------------- */
 
 void sq_x86_rmw_slow_begin(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {

@@ -61,7 +61,7 @@ MMX_OP(pshufw, 64, ((sq_vec){lane_words(b[0], (unsigned)i->imm), 0}))
     FAM1(mmx_##name##_I, mmx_##name##_I_r, NULL)
 LANE_SHIFTS(SHIFT_IMM)
 
-/* --- moves -------------------------------------------------------------- */
+/* --- moves ----------------------------------------------------------- */
 
 OP(mmx_movq_load_r)
 {

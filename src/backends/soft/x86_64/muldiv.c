@@ -231,7 +231,7 @@ FAM4(idiv_E, idiv_E)
 FAM3(imul_GE, imul_GE)
 FAM3(imul_GEI, imul_GEI)
 
-/* --- decimal (SDM vol. 2); not in 64-bit mode ---------------------------- */
+/* --- decimal (SDM vol. 2); not in 64-bit mode ------------------------ */
 
 static void decimal_flags(struct sq_x86_cpu *c, bool af, bool cf)
 {

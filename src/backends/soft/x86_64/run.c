@@ -17,7 +17,7 @@
 /* Blocks between two looks at the clock: a few ten microseconds. */
 #define BUDGET 1024
 
-/* --- leaving a block --------------------------------------------------------- */
+/* --- leaving a block ------------------------------------------------- */
 
 /* Undoes the accounting of the block from instruction i on and puts RIP
  * at i. */
@@ -97,7 +97,7 @@ void sq_x86_irq_recheck(struct sq_x86_cpu *c)
         atomic_fetch_or(&c->attn, ATTN_IRQ);
 }
 
-/* --- exceptions ----------------------------------------------------------------- */
+/* --- exceptions ------------------------------------------------------ */
 
 /* Contributory exceptions (SDM vol. 3, table 6-5). */
 static bool contributory(unsigned v)
@@ -131,7 +131,7 @@ static bool deliver_fault(struct sq_x86_cpu *c)
     return true;
 }
 
-/* --- between blocks -------------------------------------------------------------- */
+/* --- between blocks -------------------------------------------------- */
 
 static struct squib_exit *exit_idle(struct sq_x86_cpu *c)
 {
@@ -313,7 +313,7 @@ struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
     }
 }
 
-/* --- reset ------------------------------------------------------------------------- */
+/* --- reset ----------------------------------------------------------- */
 
 void sq_x86_reset(struct sq_x86_cpu *c, bool init)
 {

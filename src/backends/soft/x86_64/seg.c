@@ -5,7 +5,7 @@
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/stack.h"
 
-/* --- mode and privilege --------------------------------------------------- */
+/* --- mode and privilege ---------------------------------------------- */
 
 void sq_x86_update_mode(struct sq_x86_cpu *c)
 {
@@ -32,7 +32,7 @@ void sq_x86_set_cpl(struct sq_x86_cpu *c, unsigned cpl)
     c->jc_key = (uint64_t)c->jc_gen[cpl == 3] << 48;
 }
 
-/* --- linear addresses outside the fast path -------------------------------- */
+/* --- linear addresses outside the fast path -------------------------- */
 
 _Noreturn static void seg_fault(struct sq_x86_cpu *c,
                                 const struct sq_x86_insn *i, unsigned seg)
@@ -86,7 +86,7 @@ uint64_t sq_x86_ea_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     return sq_x86_linear(c, i, i->seg, sum, len, access);
 }
 
-/* --- descriptors ----------------------------------------------------------- */
+/* --- descriptors ----------------------------------------------------- */
 
 bool sq_desc_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                   uint16_t sel, bool wide, struct sq_desc *d)
@@ -228,7 +228,7 @@ void sq_seg_load(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     sq_seg_set(c, seg, &v);
 }
 
-/* --- task-state segment ------------------------------------------------------ */
+/* --- task-state segment ---------------------------------------------- */
 
 uint64_t sq_tss_rsp(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                     unsigned index)
@@ -266,7 +266,7 @@ static void shadow(struct sq_x86_cpu *c)
     sq_x86_irq_recheck(c);
 }
 
-/* --- instructions ------------------------------------------------------------ */
+/* --- instructions ---------------------------------------------------- */
 
 /* Segment registers: ES CS SS DS FS GS; 6 and 7 do not exist. */
 OP(mov_ES_r)

@@ -166,7 +166,7 @@ EACH_SIZE(SHIFT_OPS)
 FAM_SHIFT(shl) FAM_SHIFT(shr) FAM_SHIFT(sar)
 FAM_SHIFT(rol) FAM_SHIFT(ror) FAM_SHIFT(rcl) FAM_SHIFT(rcr)
 
-/* --- double shifts -------------------------------------------------------- */
+/* --- double shifts --------------------------------------------------- */
 
 /* Counts above 16 with 16-bit operands are undefined; the bits that come in
  * are then those of src:dst repeated, as processors do. */

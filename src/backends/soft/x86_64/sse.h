@@ -15,7 +15,7 @@
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/x87.h"
 
-/* --- vectors ------------------------------------------------------------ */
+/* --- vectors --------------------------------------------------------- */
 
 #define SQ_VECTOR(type) __attribute__((vector_size(16))) type
 
@@ -63,7 +63,7 @@ static inline void sq_xmm_put(struct sq_x86_cpu *c, unsigned n, sq_vec v)
     memcpy(&c->xmm[n], &v, sizeof(v));
 }
 
-/* --- memory operands ---------------------------------------------------- */
+/* --- memory operands ------------------------------------------------- */
 
 /* 16 bytes at any address. */
 static inline sq_vec sq_sse_load_any(struct sq_x86_cpu *c,
@@ -113,7 +113,7 @@ void sq_sse_store_masked(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                          const uint8_t *v, const uint8_t *mask,
                          unsigned len);
 
-/* --- SSE state ---------------------------------------------------------- */
+/* --- SSE state ------------------------------------------------------- */
 
 /* Raises what keeps SSE from being used. (sse_move.c) */
 _Noreturn void sq_sse_refuse(struct sq_x86_cpu *c,
@@ -158,7 +158,7 @@ static inline struct sq_fp_env sq_sse_env(const struct sq_x86_cpu *c)
 void sq_sse_finish(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                    const struct sq_fp_env *env);
 
-/* --- MMX state ---------------------------------------------------------- */
+/* --- MMX state ------------------------------------------------------- */
 
 /* Raises what keeps MMX from being used. (mmx.c) */
 _Noreturn void sq_mmx_refuse(struct sq_x86_cpu *c,
@@ -192,7 +192,7 @@ static inline void sq_mmx_put(struct sq_x86_cpu *c, unsigned n, uint64_t v)
     c->x87.st[n & 7].se = 0xffff;
 }
 
-/* --- families ----------------------------------------------------------- */
+/* --- families -------------------------------------------------------- */
 
 /* xmm = expr(a, b): a is the destination's old value, b the source. */
 #define SSE_OP(name, expr)                                                 \

@@ -37,7 +37,7 @@ static inline uint32_t f32_bits(float x)
     return v;
 }
 
-/* --- from integers ------------------------------------------------------ */
+/* --- from integers --------------------------------------------------- */
 
 OUT_OF_LINE uint64_t i64_to_sd_slow(struct sq_x86_cpu *c,
                                     const struct sq_x86_insn *i, int64_t v)
@@ -164,7 +164,7 @@ SSE_OP(cvtdq2ps, i32_to_ps(c, i, b, 4))
     FAM1(name, name##_r, name##_m)
 HALF_SOURCE(cvtdq2pd, i32_to_pd(b))
 
-/* --- to integers -------------------------------------------------------- */
+/* --- to integers ----------------------------------------------------- */
 
 /* x to an integer by the host: below `limit` in magnitude, exactly or with a
  * known PE. `normal` says that x is no denormal. */
@@ -318,7 +318,7 @@ SSE_OP(cvttps2dq, ps_to_i32(c, i, b, 4, true))
 SSE_OP(cvtpd2dq, pd_to_i32(c, i, b, false))
 SSE_OP(cvttpd2dq, pd_to_i32(c, i, b, true))
 
-/* --- between floats and doubles ----------------------------------------- */
+/* --- between floats and doubles -------------------------------------- */
 
 OUT_OF_LINE uint64_t ss_to_sd_slow(struct sq_x86_cpu *c,
                                    const struct sq_x86_insn *i, uint32_t v)
@@ -427,7 +427,7 @@ FAM1(cvtsd2ss, cvtsd2ss_r, cvtsd2ss_m)
 HALF_SOURCE(cvtps2pd, ps_to_pd(c, i, b))
 SSE_OP(cvtpd2ps, pd_to_ps(c, i, b))
 
-/* --- with MMX registers ------------------------------------------------- */
+/* --- with MMX registers ---------------------------------------------- */
 
 OP(cvtpi2ps_r)
 {

@@ -3,7 +3,7 @@
  * steps are cut into instructions. */
 #include "backends/soft/x86_64/sse.h"
 
-/* --- AES: the state is a column of four bytes for each doubleword ------- */
+/* --- AES: the state is a column of four bytes for each doubleword ---- */
 
 static const uint8_t sub_byte[256] = {
     0x63, 0x7c, 0x77, 0x7b, 0xf2, 0x6b, 0x6f, 0xc5, 0x30, 0x01, 0x67, 0x2b,
@@ -133,7 +133,7 @@ SSE_OP(aesdeclast, decrypt_bytes(a) ^ b)
 SSE_OP(aesimc, inv_mix_columns(b))
 SSE_OP(aeskeygenassist, key_assist(b, (uint32_t)i->imm))
 
-/* --- carry-less product ------------------------------------------------- */
+/* --- carry-less product ---------------------------------------------- */
 
 /* With one operand bit in four, ordinary products have room for their
  * carries: no more than 15 terms meet in a place as long as one factor has
@@ -161,7 +161,7 @@ static inline sq_vec carryless(uint64_t x, uint64_t y)
 
 SSE_OP(pclmulqdq, carryless(a[i->imm & 1], b[i->imm >> 4 & 1]))
 
-/* --- SHA ---------------------------------------------------------------- */
+/* --- SHA ------------------------------------------------------------- */
 
 static inline uint32_t rol(uint32_t v, unsigned n)
 {

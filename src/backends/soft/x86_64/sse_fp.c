@@ -33,7 +33,7 @@ void sq_sse_finish(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                      NO_ERROR_CODE);
 }
 
-/* --- by softfloat ------------------------------------------------------- */
+/* --- by softfloat ---------------------------------------------------- */
 
 OUT_OF_LINE uint32_t slow_ss(struct sq_x86_cpu *c,
                              const struct sq_x86_insn *i, fn32 *fn,
@@ -98,7 +98,7 @@ static inline sq_vec slow_pd(struct sq_x86_cpu *c,
     return slow_pd2(c, i, fn, fn, a, b);
 }
 
-/* --- lanes by the host -------------------------------------------------- */
+/* --- lanes by the host ----------------------------------------------- */
 
 static inline bool all_ones(sq_vec m)
 {
@@ -248,7 +248,7 @@ static uint64_t sqrt64(uint64_t a, uint64_t b, struct sq_fp_env *env)
     return sq_f64_sqrt(b, env);
 }
 
-/* --- arithmetic instructions -------------------------------------------- */
+/* --- arithmetic instructions ----------------------------------------- */
 
 #define SCALAR_BODY(name, sfx, n, field, fn, source)                       \
     sq_sse_check(c, i);                                                    \
@@ -384,7 +384,7 @@ OUT_OF_LINE sq_vec dppd(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 SSE_OP(dpps, dpps(c, i, a, b))
 SSE_OP(dppd, dppd(c, i, a, b))
 
-/* --- rounding to integers ----------------------------------------------- */
+/* --- rounding to integers -------------------------------------------- */
 
 OUT_OF_LINE uint32_t round_ss(struct sq_x86_cpu *c,
                               const struct sq_x86_insn *i, uint32_t v)
@@ -455,7 +455,7 @@ UNARY_SCALAR(roundsd, 64, q, round_sd(c, i, b))
 SSE_OP(roundps, round_ps(c, i, b))
 SSE_OP(roundpd, round_pd(c, i, b))
 
-/* --- approximations ----------------------------------------------------- */
+/* --- approximations -------------------------------------------------- */
 
 /* A positive or negative number to 12 fraction bits; too small is zero. The
  * architecture asks for a relative error of at most 1.5 * 2^-12. */
@@ -519,7 +519,7 @@ UNARY_SCALAR(rsqrtss, 32, d, reciprocal_root(b))
 SSE_OP(rcpps, each_lane(reciprocal, b))
 SSE_OP(rsqrtps, each_lane(reciprocal_root, b))
 
-/* --- comparisons -------------------------------------------------------- */
+/* --- comparisons ----------------------------------------------------- */
 
 /* CMPPS and its kin: predicate 0..3 is eq, lt, le, unord; 4..7 their
  * opposites. lt and le complain about quiet NaNs. */

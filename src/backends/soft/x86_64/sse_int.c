@@ -2,7 +2,7 @@
 /* Integer and logical operations on XMM registers; shuffles of any type. */
 #include "backends/soft/x86_64/sse_lanes.h"
 
-/* --- shared with MMX ---------------------------------------------------- */
+/* --- shared with MMX ------------------------------------------------- */
 
 #define LANE_FAMILY(name) SSE_OP(name, lane_##name(a, b, 16))
 LANE_OPS(LANE_FAMILY)
@@ -65,7 +65,7 @@ OP(pslldq_r)
 FAM1(psrldq, psrldq_r, NULL)
 FAM1(pslldq, pslldq_r, NULL)
 
-/* --- XMM only, one lane at a time --------------------------------------- */
+/* --- XMM only, one lane at a time ------------------------------------ */
 
 #define EXPR_FAMILY(name, type, expr)                                      \
     LANE_EXPR(name, type, expr)                                            \
@@ -122,7 +122,7 @@ EXTEND(pmovzxwd, 4, w, d, 64)
 EXTEND(pmovzxwq, 2, w, q, 32)
 EXTEND(pmovzxdq, 2, d, q, 64)
 
-/* --- shuffles ----------------------------------------------------------- */
+/* --- shuffles -------------------------------------------------------- */
 
 static inline sq_vec shuffle_d(sq_vec a, sq_vec b, unsigned imm)
 {
@@ -138,7 +138,7 @@ SSE_OP(shufpd, ((sq_vec){a[i->imm & 1], b[i->imm >> 1 & 1]}))
 SSE_OP(pshuflw, ((sq_vec){lane_words(b[0], (unsigned)i->imm), b[1]}))
 SSE_OP(pshufhw, ((sq_vec){b[0], lane_words(b[1], (unsigned)i->imm)}))
 
-/* --- blends: b where the mask has ones ---------------------------------- */
+/* --- blends: b where the mask has ones ------------------------------- */
 
 static inline sq_vec blend_w(sq_vec a, sq_vec b, unsigned imm)
 {
@@ -170,7 +170,7 @@ SSE_OP(pblendvb, BLEND_SIGN(sq_v16s8))
 SSE_OP(blendvps, BLEND_SIGN(sq_v4s32))
 SSE_OP(blendvpd, BLEND_SIGN(sq_v2s64))
 
-/* --- the rest ----------------------------------------------------------- */
+/* --- the rest -------------------------------------------------------- */
 
 /* Eight sums of four absolute differences: blocks at a's byte 4 * imm[2] and
  * on, against b's block imm[1:0]. */

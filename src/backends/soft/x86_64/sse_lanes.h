@@ -38,7 +38,7 @@
 #define LANE(name)                                                         \
     static inline sq_vec lane_##name(sq_vec a, sq_vec b, unsigned len)
 
-/* --- one lane at a time ------------------------------------------------- */
+/* --- one lane at a time ---------------------------------------------- */
 
 #define LANE_EXPR(name, type, expr)                                        \
     LANE(name)                                                             \
@@ -126,7 +126,7 @@ LANE_SIGNS(pabsb, psignb, sq_v16u8, sq_v16s8)
 LANE_SIGNS(pabsw, psignw, sq_v8u16, sq_v8s16)
 LANE_SIGNS(pabsd, psignd, sq_v4u32, sq_v4s32)
 
-/* --- products ----------------------------------------------------------- */
+/* --- products -------------------------------------------------------- */
 
 /* A loop over n lanes of r, from x and y. */
 #define LANE_LOOP(name, n, stmt)                                           \
@@ -172,7 +172,7 @@ LANE(psadbw)
     return r.v;
 }
 
-/* --- across lanes ------------------------------------------------------- */
+/* --- across lanes ---------------------------------------------------- */
 
 /* Sums or differences of neighbours: a's, then b's. */
 #define LANE_PAIRS(name, width, field, type, expr)                         \
@@ -304,7 +304,7 @@ static inline uint32_t lane_pmovmskb(sq_vec a, unsigned len)
     return r;
 }
 
-/* --- shifts: the count is the low quadword of b ------------------------- */
+/* --- shifts: the count is the low quadword of b ---------------------- */
 
 #define LANE_SHIFT(name, type, elem, width, op)                            \
     LANE(name)                                                             \

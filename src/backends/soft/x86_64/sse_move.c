@@ -9,7 +9,7 @@ void sq_sse_refuse(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     sq_x86_raise(c, i, EXC_NM, NO_ERROR_CODE);
 }
 
-/* --- whole registers ---------------------------------------------------- */
+/* --- whole registers ------------------------------------------------- */
 
 static inline void store_any(struct sq_x86_cpu *c,
                              const struct sq_x86_insn *i)
@@ -84,7 +84,7 @@ FAM1(sse_mova_load_M, NULL, mova_load_m)
 FAM1(sse_movu_load_M, NULL, movu_load_m)
 FAM1(sse_mova_store_M, NULL, mova_store_m)
 
-/* --- one lane ----------------------------------------------------------- */
+/* --- one lane -------------------------------------------------------- */
 
 /* MOVSS and MOVSD: from memory they clear the rest, between registers they
  * leave it. */
@@ -200,7 +200,7 @@ FAMY(movd_load, movd_load_r32, movd_load_r64, movss_load_m, movq_load_m)
 FAMY(movd_store, movd_store_r32, movd_store_r64, movss_store_m,
      movq_store_m)
 
-/* --- halves ------------------------------------------------------------- */
+/* --- halves ---------------------------------------------------------- */
 
 OP(movhlps_r)
 {
@@ -267,7 +267,7 @@ FAM1(movddup, movddup_r, movddup_m)
 SSE_OP(movsldup, (b & 0xffffffff) | b << 32)
 SSE_OP(movshdup, b >> 32 | (b & 0xffffffff00000000))
 
-/* --- masks -------------------------------------------------------------- */
+/* --- masks ----------------------------------------------------------- */
 
 OP(movmskps_r)
 {
@@ -330,7 +330,7 @@ OP(maskmovdqu_r)
 
 FAM1(maskmovdqu, maskmovdqu_r, NULL)
 
-/* --- insert and extract ------------------------------------------------- */
+/* --- insert and extract ---------------------------------------------- */
 
 /* Element imm of reg to a register (zero-extended) or to memory. */
 #define EXTRACT(name, n, field, mask)                                      \
@@ -413,7 +413,7 @@ OP(insertps_m)
 
 FAM1(insertps, insertps_r, insertps_m)
 
-/* --- MXCSR -------------------------------------------------------------- */
+/* --- MXCSR ----------------------------------------------------------- */
 
 OP(ldmxcsr_m)
 {

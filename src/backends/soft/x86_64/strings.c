@@ -261,7 +261,7 @@ static void lods_one(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 }
 MOVE_OP(lods, NULL)
 
-/* --- comparisons ---------------------------------------------------------- */
+/* --- comparisons ----------------------------------------------------- */
 
 static void compare(struct sq_x86_cpu *c, uint64_t a, uint64_t b,
                     unsigned len)

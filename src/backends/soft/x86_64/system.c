@@ -20,7 +20,7 @@ static void end(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     c->gpr[SQ_RIP] = sq_next_rip(c, i);
 }
 
-/* --- control registers (SDM vol. 3, 2.5 and 4.1) --------------------------- */
+/* --- control registers (SDM vol. 3, 2.5 and 4.1) --------------------- */
 
 #define CR0_KNOWN                                                          \
     ((uint64_t)(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE |      \
@@ -236,7 +236,7 @@ OP(lmsw_m)
 }
 FAM1(lmsw, lmsw_r, lmsw_m)
 
-/* --- descriptor tables ------------------------------------------------------- */
+/* --- descriptor tables ----------------------------------------------- */
 
 static void store_table(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                         uint16_t limit, uint64_t base)
@@ -438,7 +438,7 @@ ASK(lsl, ASK_LSL)
 ASK(verr, ASK_VERR)
 ASK(verw, ASK_VERW)
 
-/* --- TLB, caches --------------------------------------------------------------- */
+/* --- TLB, caches ----------------------------------------------------- */
 
 OP(invlpg)
 {
@@ -458,7 +458,7 @@ OP(wbinvd)
 }
 FAM1(wbinvd, wbinvd, NULL)
 
-/* --- interrupts' flag and HLT ----------------------------------------------------- */
+/* --- interrupts' flag and HLT ---------------------------------------- */
 
 static void need_iopl(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {
@@ -494,7 +494,7 @@ FAM1(cli, cli, NULL)
 FAM1(sti, sti, NULL)
 FAM1(hlt, hlt, NULL)
 
-/* --- MSRs, counters, identity --------------------------------------------------- */
+/* --- MSRs, counters, identity ---------------------------------------- */
 
 static void edx_eax(struct sq_x86_cpu *c, uint64_t v)
 {
@@ -627,7 +627,7 @@ FAM1(rdgsbase, rdgsbase, NULL)
 FAM1(wrfsbase, wrfsbase, NULL)
 FAM1(wrgsbase, wrgsbase, NULL)
 
-/* --- 0F 01 with register operands: /reg picks the function, rm the rest ------ */
+/* --- 0F 01 with register operands: /reg picks the function, rm the rest --- */
 
 #define RM(i) ((i)->rm / 8u & 7u)
 

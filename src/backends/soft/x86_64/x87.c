@@ -8,7 +8,7 @@ typedef struct sq_f80 binary_fn(struct sq_f80 a, struct sq_f80 b,
                                 struct sq_fp_env *env);
 typedef struct sq_f80 unary_fn(struct sq_f80 a, struct sq_fp_env *env);
 
-/* --- arithmetic --------------------------------------------------------- */
+/* --- arithmetic ------------------------------------------------------ */
 
 /* ST(dst) = op(ST(a), ST(b)); true when that was done. */
 static inline bool binary(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -110,7 +110,7 @@ static void unary(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_x87_set(c, 0, r);
 }
 
-/* --- comparison --------------------------------------------------------- */
+/* --- comparison ------------------------------------------------------ */
 
 /* Compares ST(0) with ST(n); true unless an unmasked exception stops it. */
 static inline bool compare(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -220,7 +220,7 @@ static void fxam(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
                              (a.se & 0x8000 ? FSW_C1 : 0));
 }
 
-/* --- moves within the stack --------------------------------------------- */
+/* --- moves within the stack ------------------------------------------ */
 
 /* Pushes v, or the indefinite NaN when the stack is full. */
 static void push_value(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -372,7 +372,7 @@ OP(fnop)
 }
 FAM1(fnop, fnop, NULL)
 
-/* --- D9 E0..EF ---------------------------------------------------------- */
+/* --- D9 E0..EF ------------------------------------------------------- */
 
 OP(fgroup_d9_4)
 {
@@ -410,7 +410,7 @@ OP(fld_const)
 }
 FAM1(fld_const, fld_const, NULL)
 
-/* --- D9 F0..FF: transcendentals and remainders -------------------------- */
+/* --- D9 F0..FF: transcendentals and remainders ----------------------- */
 
 /* ST(1) = op(ST(1), ST(0)), pops. */
 static void binary_pop(struct sq_x86_cpu *c, const struct sq_x86_insn *i,

@@ -31,7 +31,7 @@ enum {
 /* Control word: bits that can be set, and the one that always is. */
 enum { FCW_VALID = 0x1f3f, FCW_ONE = 0x40, FCW_INIT = 0x37f };
 
-/* --- registers ---------------------------------------------------------- */
+/* --- registers ------------------------------------------------------- */
 
 static inline unsigned sq_x87_phys(const struct sq_x86_cpu *c, unsigned n)
 {
@@ -84,7 +84,7 @@ static inline void sq_x87_push(struct sq_x86_cpu *c, struct sq_f80 v)
     sq_x87_set(c, 0, v);
 }
 
-/* --- control, status and tag words -------------------------------------- */
+/* --- control, status and tag words ----------------------------------- */
 
 /* Brings ES and B in line with the exception flags and masks. */
 static inline void sq_x87_summarize(struct sq_x86_cpu *c)
@@ -113,7 +113,7 @@ static inline void sq_x87_set_words(struct sq_x86_cpu *c, uint16_t fcw,
 /* The tag word of FNSTENV: two bits a physical register. (x87_env.c) */
 uint16_t sq_x87_ftw(const struct sq_x86_cpu *c);
 
-/* --- before and after an instruction ------------------------------------ */
+/* --- before and after an instruction --------------------------------- */
 
 /* Raises #NM or #MF. (x87_env.c) */
 _Noreturn void sq_x87_refuse(struct sq_x86_cpu *c,
@@ -238,7 +238,7 @@ static inline void sq_x87_set_relation(struct sq_x86_cpu *c,
 /* FNINIT: registers keep their contents, but all are empty. (x87_env.c) */
 void sq_x87_init(struct sq_x86_cpu *c);
 
-/* --- areas of memory (fpstate.c) ---------------------------------------- */
+/* --- areas of memory (fpstate.c) ------------------------------------- */
 
 /* Reads or writes a whole area of at most 4096 bytes; nothing is written if
  * any of it faults. */
@@ -247,7 +247,7 @@ void sq_x86_get_area(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 void sq_x86_put_area(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                      uint64_t gva, const void *src, unsigned len);
 
-/* --- extended state (fpstate.c) ----------------------------------------- */
+/* --- extended state (fpstate.c) -------------------------------------- */
 
 /* State components (SDM vol. 1, 13.1). */
 enum {

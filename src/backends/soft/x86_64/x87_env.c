@@ -52,7 +52,7 @@ void sq_x87_init(struct sq_x86_cpu *c)
     c->x87.fcs = c->x87.fds = 0;
 }
 
-/* --- words -------------------------------------------------------------- */
+/* --- words ----------------------------------------------------------- */
 
 OP(fldcw)
 {
@@ -115,7 +115,7 @@ OP(fwait)
 }
 FAM1(fwait, fwait, NULL)
 
-/* --- the environment (SDM vol. 1, 8.1.10) ------------------------------- */
+/* --- the environment (SDM vol. 1, 8.1.10) ---------------------------- */
 
 #define REGS_LEN 80 /* ST(0) to ST(7), ten bytes each */
 #define ENV_LEN_MAX 28

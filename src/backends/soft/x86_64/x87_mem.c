@@ -54,7 +54,7 @@ static inline void store(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     }
 }
 
-/* --- arithmetic and comparison ------------------------------------------ */
+/* --- arithmetic and comparison --------------------------------------- */
 
 /* The operand in register format. */
 static inline struct sq_f80 operand(const union datum *m, enum format f,
@@ -146,7 +146,7 @@ ARITH(m64, F64)
 ARITH(i16, I16)
 ARITH(i32, I32)
 
-/* --- loads -------------------------------------------------------------- */
+/* --- loads ----------------------------------------------------------- */
 
 static inline struct sq_f80 to_register(const union datum *m, enum format f,
                                         struct sq_fp_env *env)
@@ -194,7 +194,7 @@ FOR_FORMAT(fild, m32, fld(c, i, I32))
 FOR_FORMAT(fild, m64, fld(c, i, I64))
 FOR_FORMAT(fbld, m80, fld(c, i, BCD))
 
-/* --- stores ------------------------------------------------------------- */
+/* --- stores ---------------------------------------------------------- */
 
 static inline union datum from_register(struct sq_f80 v, enum format f,
                                         bool trunc, struct sq_fp_env *env)

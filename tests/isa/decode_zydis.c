@@ -110,7 +110,7 @@ static void make_bytes(struct isa_rng *r, unsigned mode, uint8_t *b)
         b[n] = (uint8_t)((b[n] & 0xc7) | t->reg << 3);
 }
 
-/* --- what may differ -------------------------------------------------------- */
+/* --- what may differ ------------------------------------------------------ */
 
 /* By Zydis's name of the ISA extension: squib has no such instructions. */
 static const struct {
@@ -208,7 +208,7 @@ static bool excuse(const ZydisDecodedInstruction *z)
     return false;
 }
 
-/* --- one case ---------------------------------------------------------------- */
+/* --- one case ------------------------------------------------------------- */
 
 static ZydisDecoder decoder[3];
 static bool verbose;

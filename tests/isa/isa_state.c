@@ -4,17 +4,10 @@
 #if defined(__x86_64__)
 
 #include <cpuid.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 
-#include "backends/soft/vm.h"
-#include "backends/soft/x86_64/block.h"
-#include "backends/soft/x86_64/flags.h"
-#include "backends/soft/x86_64/mem.h"
-#include "backends/soft/x86_64/seg.h"
-
-/* --- values ------------------------------------------------------------------ */
+/* --- values --------------------------------------------------------------- */
 
 static uint64_t number(struct isa_rng *r)
 {
@@ -138,214 +131,17 @@ static void chunk(struct isa_rng *r, void *to)
 #define POOL_LEN (256u << 10)
 static uint8_t *pool;
 
-/* --- the interpreter's CPU ------------------------------------------------------ */
-
-static struct sq_x86_cpu *cpu;
-static struct sq_soft_vm *vm;
-static uint8_t *guest; /* its memory: page tables, then the arena */
-static struct {
-    struct sq_x86_block block;
-    struct sq_x86_insn insn[2];
-} code;
-static struct sq_code_page code_page;
-static struct squib_exit unexpected;
-
-enum { GUEST_ARENA = 0x4000, GUEST_LEN = 0x8000 };
-
-static void put_entry(unsigned table, unsigned index, uint64_t v)
-{
-    memcpy(guest + table + index * 8, &v, 8);
-}
-
-/* The arena's two pages at the address that they have natively. */
-static void make_tables(void)
-{
-    const unsigned pte = (ISA_ARENA >> 12) & 511;
-
-    put_entry(0, (ISA_ARENA >> 39) & 511, 0x1000 | 0x67);
-    put_entry(0x1000, (ISA_ARENA >> 30) & 511, 0x2000 | 0x67);
-    put_entry(0x2000, (ISA_ARENA >> 21) & 511, 0x3000 | 0x67);
-    put_entry(0x3000, pte, GUEST_ARENA | 0x67);
-    put_entry(0x3000, pte + 1, (GUEST_ARENA + 0x1000) | 0x67);
-}
-
-static void make_cpu(void)
-{
-    uint16_t sel[6];
-
-    isa_native_selectors(sel);
-    for (unsigned s = 0; s < 6; s++) {
-        cpu->seg[s].sel = sel[s];
-        cpu->seg[s].limit = UINT32_MAX;
-        cpu->seg[s].attr = s == SEG_CS ? 0xa0fb : 0xc0f3;
-    }
-    cpu->seg[SEG_FS].base = isa_native_fs_base();
-    cpu->seg[SEG_GS].base = ISA_GS_BASE;
-    cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
-    cpu->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT |
-               CR4_OSXSAVE | CR4_FSGSBASE;
-    cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-    cpu->xcr0 = 3;
-    cpu->phys_bits = 40;
-    cpu->vm = vm;
-    cpu->exit = &unexpected;
-    cpu->delivering = -1;
-    sq_x86_set_cpl(cpu, 3);
-    sq_x86_tlb_init(cpu);
-    sq_x86_update_mode(cpu);
-    cpu->block = &code.block;
-    code.block.page = &code_page;
-    code.block.n = 1;
-    code.block.mode = MODE_64;
-}
-
 bool isa_state_init(uint64_t seed)
 {
     struct isa_rng r = {seed ^ 0x5bd1e995};
 
-    cpu = calloc(1, sizeof(*cpu));
-    vm = calloc(1, sizeof(*vm));
     pool = malloc(POOL_LEN);
-    guest = aligned_alloc(4096, GUEST_LEN);
-    if (!cpu || !vm || !pool || !guest)
-        return false;
-    memset(guest, 0, GUEST_LEN);
-    for (unsigned k = 0; k < POOL_LEN; k += 16)
+    for (unsigned k = 0; pool && k < POOL_LEN; k += 16)
         chunk(&r, pool + k);
-    vm->slot[0] = (struct sq_soft_slot){
-        .len = GUEST_LEN, .hva = guest,
-        .prot = SQUIB_PROT_READ | SQUIB_PROT_WRITE};
-    vm->slot[0].pages = calloc(GUEST_LEN / 4096, sizeof(struct sq_code_page));
-    vm->slot_count = 1;
-    pthread_mutex_init(&vm->lock, NULL);
-    pthread_mutex_init(&vm->split_lock, NULL);
-    make_tables();
-    make_cpu();
-    return vm->slot[0].pages != NULL;
+    return pool != NULL;
 }
 
-const uint8_t *isa_window_host(void)
-{
-    return (const uint8_t *)(uintptr_t)ISA_WINDOW;
-}
-
-const uint8_t *isa_window_ours(void)
-{
-    return guest + GUEST_ARENA + (ISA_WINDOW - ISA_ARENA);
-}
-
-bool isa_edges_agree(void)
-{
-    const uint8_t *host = (const uint8_t *)(uintptr_t)ISA_ARENA;
-    uint8_t *ours = guest + GUEST_ARENA;
-    const unsigned last = ISA_ARENA_LEN - 128;
-
-    if (!memcmp(host, ours, 128) && !memcmp(host + last, ours + last, 128))
-        return true;
-    memcpy(ours, host, 128);
-    memcpy(ours + last, host + last, 128);
-    return false;
-}
-
-bool isa_arenas_agree(void)
-{
-    const uint8_t *host = (const uint8_t *)(uintptr_t)ISA_ARENA;
-    const uint8_t *ours = guest + GUEST_ARENA;
-    unsigned after = (unsigned)(ISA_WINDOW - ISA_ARENA) + ISA_WINDOW_LEN;
-
-    return !memcmp(host, ours, ISA_WINDOW - ISA_ARENA) &&
-           !memcmp(host + after, ours + after, ISA_ARENA_LEN - after);
-}
-
-static void fx_to_cpu(const struct isa_fx *fx)
-{
-    struct sq_x87 *x = &cpu->x87;
-
-    memcpy(cpu->xmm, fx->xmm, sizeof(cpu->xmm));
-    cpu->mxcsr = fx->mxcsr;
-    x->fcw = fx->fcw;
-    x->fsw = fx->fsw & 0xc7ff;
-    x->top = fx->fsw >> 11 & 7;
-    x->empty = (uint8_t)~fx->ftw;
-    x->fip = x->fdp = 0;
-    x->fop = x->fcs = x->fds = 0;
-    for (unsigned k = 0; k < 8; k++) {
-        x->st[(x->top + k) & 7].sig = fx->st[k].sig;
-        x->st[(x->top + k) & 7].se = fx->st[k].se;
-    }
-}
-
-static void fx_from_cpu(struct isa_fx *fx)
-{
-    const struct sq_x87 *x = &cpu->x87;
-
-    memset(fx, 0, sizeof(*fx));
-    memcpy(fx->xmm, cpu->xmm, sizeof(cpu->xmm));
-    fx->mxcsr = cpu->mxcsr;
-    fx->fcw = x->fcw;
-    fx->fsw = (uint16_t)(x->fsw | x->top << 11);
-    fx->ftw = (uint8_t)~x->empty;
-    for (unsigned k = 0; k < 8; k++) {
-        fx->st[k].sig = x->st[(x->top + k) & 7].sig;
-        fx->st[k].se = x->st[(x->top + k) & 7].se;
-    }
-}
-
-void isa_fx_tidy(struct isa_fx *fx)
-{
-    fx->pad0 = 0;
-    fx->fop = 0;
-    fx->fip = fx->fdp = 0;
-    fx->mxcsr_mask = 0;
-    for (unsigned k = 0; k < 8; k++)
-        memset(fx->st[k].pad, 0, sizeof(fx->st[k].pad));
-}
-
-void isa_interpret(const struct sq_x86_insn *insn, unsigned len,
-                   const struct isa_setup *s, const struct isa_regs *in,
-                   struct isa_regs *out)
-{
-    volatile unsigned turns = 0;
-
-    memcpy(cpu->gpr, in->gpr, sizeof(in->gpr));
-    cpu->gpr[SQ_RIP] = in->rip;
-    cpu->gpr[SQ_ZERO] = 0;
-    if (s->lazy)
-        cpu->fl = s->fl;
-    else
-        sq_set_status(cpu, (uint32_t)in->rflags);
-    cpu->rflags = in->rflags & ~(uint64_t)FL_STATUS;
-    fx_to_cpu(&in->fx);
-    out->vector = -1;
-    out->error = 0;
-    cpu->cr2 = 0;
-    switch (setjmp(cpu->leave)) {
-    case LEAVE_FAULT:
-        out->vector = cpu->fault_vector;
-        if (cpu->fault_error != NO_ERROR_CODE)
-            out->error = cpu->fault_error;
-        break;
-    case LEAVE_EXIT: out->vector = -2; break; /* no instruction here may */
-    case LEAVE_RESTART:
-        if (++turns > 100) {
-            out->vector = -3;
-            break;
-        }
-        /* fall through */
-    default:
-        code.insn[0] = *insn;
-        code.insn[1] = (struct sq_x86_insn){.exec = sq_x86_exec_end,
-                                            .off = (uint16_t)len};
-        code.block.insn[0].exec(cpu, code.block.insn);
-    }
-    memcpy(out->gpr, cpu->gpr, sizeof(out->gpr));
-    out->rip = cpu->gpr[SQ_RIP];
-    out->rflags = sq_rflags(cpu);
-    out->cr2 = cpu->cr2;
-    fx_from_cpu(&out->fx);
-}
-
-/* --- plans ------------------------------------------------------------------------ */
+/* --- plans ---------------------------------------------------------------- */
 
 static bool fix(struct isa_setup *s, unsigned reg, uint64_t v)
 {
@@ -600,7 +396,7 @@ bool isa_state_plan(const struct isa_form *f, struct isa_code *code_,
     return true;
 }
 
-/* --- states ----------------------------------------------------------------------- */
+/* --- states --------------------------------------------------------------- */
 
 static void make_fx(const struct isa_form *f, struct isa_rng *r,
                     struct isa_fx *fx)
@@ -659,8 +455,7 @@ static void make_flags(struct isa_setup *s, struct isa_rng *r,
     s->fl.cv = isa_random(r) << (64 - s->fl.width);
     s->fl.zr = v & 8 ? 0 : v;
     s->fl.sp = isa_random(r);
-    cpu->fl = s->fl;
-    in->rflags |= sq_status(cpu);
+    in->rflags |= isa_status_of(&s->fl);
 }
 
 /* So that not nearly all divisions overflow. */
@@ -683,34 +478,18 @@ static void make_dividend(const struct isa_form *f, struct isa_rng *r,
                                                       : 0;
 }
 
-static void both_write(uint64_t gva, uint64_t v)
-{
-    if (gva - ISA_ARENA > ISA_ARENA_LEN - 8)
-        return;
-    memcpy((void *)(uintptr_t)gva, &v, 8);
-    memcpy(guest + GUEST_ARENA + (gva - ISA_ARENA), &v, 8);
-}
-
-static void both_clear(uint64_t gva, uint8_t bits)
-{
-    if (gva - ISA_ARENA >= ISA_ARENA_LEN)
-        return;
-    *(uint8_t *)(uintptr_t)gva &= (uint8_t)~bits;
-    guest[GUEST_ARENA + (gva - ISA_ARENA)] &= (uint8_t)~bits;
-}
-
 void isa_memory_tidy(const struct isa_form *f, const struct isa_setup *s)
 {
     /* MXCSR_MASK: AMD's has bit 17 */
     if (!strcmp(f->row->name, "fxsave"))
-        both_clear(s->ea + 30, 2);
+        isa_memory_clear(s->ea + 30, 2);
 }
 
 /* POPF must not set flags that would trap the test itself. */
 static void tame_popf(uint64_t rsp)
 {
-    both_clear(rsp + 1, FL_TF >> 8);
-    both_clear(rsp + 2, FL_AC >> 16);
+    isa_memory_clear(rsp + 1, FL_TF >> 8);
+    isa_memory_clear(rsp + 2, FL_AC >> 16);
 }
 
 void isa_state_make(const struct isa_form *f, struct isa_setup *s,
@@ -718,8 +497,6 @@ void isa_state_make(const struct isa_form *f, struct isa_setup *s,
 {
     const uint8_t *fresh = pool + 16 * isa_below(r, (POOL_LEN -
                                                      ISA_WINDOW_LEN) / 16);
-    uint8_t *host = (uint8_t *)(uintptr_t)ISA_WINDOW;
-    uint8_t *ours = guest + GUEST_ARENA + (ISA_WINDOW - ISA_ARENA);
 
     for (unsigned k = 0; k < 16; k++)
         in->gpr[k] = number(r);
@@ -736,40 +513,20 @@ void isa_state_make(const struct isa_form *f, struct isa_setup *s,
     in->vector = -1;
     make_flags(s, r, in);
     make_fx(f, r, &in->fx);
-    memcpy(host, fresh, ISA_WINDOW_LEN);
-    memcpy(ours, host, ISA_WINDOW_LEN);
+    isa_memory_fresh(fresh);
     if (!strcmp(f->row->name, "popf"))
         tame_popf(in->gpr[R_SP]);
     if (f->uses & LOADS_MXCSR && isa_percent(r, 80)) {
         uint64_t at = s->ea + (strcmp(f->row->name, "fxrstor") ? 0 : 24);
 
-        both_clear(at + 2, 0xff);
-        both_clear(at + 3, 0xff);
+        isa_memory_clear(at + 2, 0xff);
+        isa_memory_clear(at + 3, 0xff);
     }
     if (s->poke_gva)
-        both_write(s->poke_gva, s->poke);
+        isa_memory_put(s->poke_gva, s->poke);
 }
 
-/* --- tolerances ---------------------------------------------------------------------- */
-
-bool isa_is_transcendental(const struct isa_form *f)
-{
-    /* F2XM1, FYL2X, FPTAN, FPATAN; FYL2XP1, FSINCOS, FSIN, FCOS */
-    return f->opcode[0] == 0xd9 &&
-           ((f->reg == 6 && f->rm <= 3 && f->rm >= 0) ||
-            (f->reg == 7 && (f->rm == 1 || f->rm == 3 || f->rm >= 6)));
-}
-
-bool isa_is_estimate(const struct isa_form *f)
-{
-    return f->opcode_len == 2 && f->opcode[0] == 0x0f &&
-           (f->opcode[1] == 0x52 || f->opcode[1] == 0x53);
-}
-
-bool isa_is_mmx_source_in_memory(const struct isa_form *f)
-{
-    return f->mem && !strcmp(f->row->name, "cvtpi2ps");
-}
+/* --- tolerances ----------------------------------------------------------- */
 
 /* Within two units of the last place. */
 bool isa_f80_close(uint64_t sig_a, uint16_t se_a, uint64_t sig_b,
@@ -805,6 +562,27 @@ bool isa_f32_close(const uint8_t *a, const uint8_t *b)
             return false;
     }
     return true;
+}
+
+/* --- kinds of instructions and hosts -------------------------------------- */
+
+bool isa_is_transcendental(const struct isa_form *f)
+{
+    /* F2XM1, FYL2X, FPTAN, FPATAN; FYL2XP1, FSINCOS, FSIN, FCOS */
+    return f->opcode[0] == 0xd9 &&
+           ((f->reg == 6 && f->rm <= 3 && f->rm >= 0) ||
+            (f->reg == 7 && (f->rm == 1 || f->rm == 3 || f->rm >= 6)));
+}
+
+bool isa_is_estimate(const struct isa_form *f)
+{
+    return f->opcode_len == 2 && f->opcode[0] == 0x0f &&
+           (f->opcode[1] == 0x52 || f->opcode[1] == 0x53);
+}
+
+bool isa_is_mmx_source_in_memory(const struct isa_form *f)
+{
+    return f->mem && !strcmp(f->row->name, "cvtpi2ps");
 }
 
 void isa_skip_what_host_lacks(void)

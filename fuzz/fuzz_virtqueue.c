@@ -16,13 +16,16 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "dev/bus.h"
+#include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
 #include "dev/virtio/mmio.h"
+#include "dev/virtio/net.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/vsock.h"
 
@@ -90,7 +93,8 @@ static void ram_free(struct sq_disk *disk)
     free(SQ_CONTAINER_OF(disk, struct ram_disk, disk));
 }
 
-static const struct sq_disk_ops ram_ops = {ram_submit, ram_free};
+static const struct sq_disk_ops ram_ops = {.submit = ram_submit,
+                                           .free = ram_free};
 
 static int host_connect(void *ctx, uint32_t port, struct squib_error *err)
 {
@@ -107,13 +111,97 @@ static int host_connect(void *ctx, uint32_t port, struct squib_error *err)
 
 static const struct sq_vsock_host_ops host_ops = {host_connect};
 
+/* A network that gives back what it gets, header and all, so that the guest
+ * decides what it receives. */
+struct echo_net {
+    struct sq_net_backend net;
+    size_t len; /* of the frame that waits; 0: none */
+    uint8_t header[SQ_NET_HEADER_LEN];
+    uint8_t frame[SQ_NET_FRAME_MAX];
+};
+
+static enum sq_net_sent echo_send(struct sq_net_backend *net,
+                                  struct iovec *iov, unsigned iov_count,
+                                  size_t len)
+{
+    struct echo_net *e = SQ_CONTAINER_OF(net, struct echo_net, net);
+    size_t at = 0;
+
+    if (len < SQ_NET_FRAME_MIN || len > SQ_NET_FRAME_MAX ||
+        iov[0].iov_len != SQ_NET_HEADER_LEN)
+        abort(); /* the device has to check this */
+    if (e->len)
+        return SQ_NET_BUSY;
+    memcpy(e->header, iov[0].iov_base, SQ_NET_HEADER_LEN);
+    for (unsigned i = 1; i < iov_count; i++) {
+        if (iov[i].iov_len > len - at)
+            abort();
+        memcpy(e->frame + at, iov[i].iov_base, iov[i].iov_len);
+        at += iov[i].iov_len;
+    }
+    if (at != len)
+        abort();
+    e->len = len;
+    eventfd_write(net->fd, 1);
+    return SQ_NET_SENT;
+}
+
+static int echo_recv(struct sq_net_backend *net, struct sq_net_frame *frame)
+{
+    struct echo_net *e = SQ_CONTAINER_OF(net, struct echo_net, net);
+
+    eventfd_read(net->fd, &(eventfd_t){0});
+    if (!e->len)
+        return 0;
+    *frame = (struct sq_net_frame){e->header, e->frame, e->len};
+    e->len = 0;
+    return 1;
+}
+
+static void echo_free(struct sq_net_backend *net)
+{
+    close(net->fd);
+    free(SQ_CONTAINER_OF(net, struct echo_net, net));
+}
+
+static const struct sq_net_backend_ops echo_ops = {
+    .send = echo_send,
+    .recv = echo_recv,
+    .free = echo_free,
+};
+
+static int net_new(struct machine *m, unsigned offloads)
+{
+    struct echo_net *e = calloc(1, sizeof(*e));
+    int rc;
+
+    if (!e)
+        return -1;
+    e->net = (struct sq_net_backend){&echo_ops, eventfd(0, EFD_NONBLOCK),
+                                     offloads};
+    rc = sq_virtio_net_new(
+        &(struct sq_virtio_net_config){.backend = &e->net, .mtu = 1500},
+        &m->dev, NULL);
+    if (rc)
+        echo_free(&e->net);
+    return rc;
+}
+
 static int device_new(struct machine *m, uint8_t kind)
 {
     struct sq_virtio_vsock_config vsock = {3, &host_ops, m};
+    const struct sq_virtio_balloon_config plain = {.amount_mib = 1};
+    const struct sq_virtio_balloon_config balloon = {
+        .amount_mib = 1,
+        .deflate_on_oom = true,
+        .stats_interval_s = 1,
+        .reporting = true,
+        .hinting = true,
+    };
     struct ram_disk *disk;
     int rc;
 
-    switch (kind % 4) {
+    switch (kind % 8) {
     case 0:
         return sq_virtio_rng_new(&m->dev, NULL);
     case 1:
@@ -121,7 +209,11 @@ static int device_new(struct machine *m, uint8_t kind)
         disk = calloc(1, sizeof(*disk));
         if (!disk)
             return -1;
-        disk->disk = (struct sq_disk){&ram_ops, DISK_LEN, kind % 4 == 2};
+        disk->disk = (struct sq_disk){
+            .ops = &ram_ops,
+            .len = DISK_LEN,
+            .read_only = kind % 8 == 2,
+        };
         rc = sq_virtio_blk_new(
             &(struct sq_virtio_blk_config){
                 &disk->disk, SQ_VIRTIO_BLK_WRITEBACK, "fuzz"},
@@ -129,8 +221,15 @@ static int device_new(struct machine *m, uint8_t kind)
         if (rc)
             free(disk);
         return rc;
-    default:
+    case 3:
         return sq_virtio_vsock_new(&vsock, &m->dev, NULL);
+    case 6:
+        return net_new(m, SQ_NET_HEADERS);
+    case 7:
+        return net_new(m, SQ_NET_TRUSTED);
+    default: /* with all features, and with few */
+        return sq_virtio_balloon_new(kind % 8 == 4 ? &balloon : &plain,
+                                     &m->dev, NULL);
     }
 }
 
@@ -255,7 +354,7 @@ static void step(struct machine *m, const uint8_t *c)
 
 static void check_alive(struct machine *m)
 {
-    static const uint8_t zero[0x4000];
+    static const uint8_t zero[0x6000];
 
     memcpy(sq_memory_ptr(m->mem, RING(0), sizeof(zero)), zero,
            sizeof(zero));

@@ -36,6 +36,8 @@ static void take(struct settings *settings, const char *name,
     } else if (!strcmp(name, "hostname")) {
         take_string(settings->hostname, sizeof(settings->hostname), name,
                     value);
+    } else if (!strcmp(name, "net")) {
+        take_string(settings->net, sizeof(settings->net), name, value);
     } else if (!strcmp(name, "rootmode")) {
         if (!strcmp(value, "ro"))
             settings->rootmode = ROOT_RO;

@@ -14,6 +14,8 @@
  *   rootmode=MODE     ro: read-only (default); rw: writable, changes stay;
  *                     overlay: read-only below a throw-away tmpfs
  *   hostname=NAME     (default squib)
+ *   net=ADDRESS/PREFIX[,ROUTER[,NAMESERVER]]
+ *                     IPv4 for eth0; absent: nobody configures it
  */
 #ifndef SQUIB_GUEST_SETTINGS_H
 #define SQUIB_GUEST_SETTINGS_H
@@ -26,6 +28,7 @@ struct settings {
     char root[128];       /* "" = the initramfs */
     char rootfstype[128]; /* comma separated */
     char hostname[65];
+    char net[64]; /* "" = leave the network alone */
     enum root_mode rootmode;
 };
 

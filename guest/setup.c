@@ -6,6 +6,8 @@
  */
 #include "setup.h"
 
+#include "net.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -228,6 +230,8 @@ void setup_system(const struct settings *settings)
             mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV,
                   "mode=1777");
     }
+    if (settings->net[0])
+        net_up(settings->net);
     umask(mask);
 }
 

@@ -28,8 +28,8 @@ void setup_load_modules(void);
  * with one line in *why. */
 int setup_root(const struct settings *settings, struct text *why);
 
-/* In the final root: hostname, loopback, /sys, /dev/pts, /dev/shm, /run,
- * control groups. Best effort. */
+/* In the final root: hostname, loopback, the network, /sys, /dev/pts,
+ * /dev/shm, /run, control groups. Best effort. */
 void setup_system(const struct settings *settings);
 
 /* Puts everything written on stable storage and leaves the root read-only.

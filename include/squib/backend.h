@@ -41,6 +41,11 @@ const char *squib_backend_name(const struct squib_backend *be); /* "kvm" */
 const char *squib_backend_summary(const struct squib_backend *be);
 uint64_t squib_backend_caps(const struct squib_backend *be);
 
+/* By name, without a probe; NULL if there is none. Beside the backends
+ * above, names of variants work here and below: a backend's name with
+ * settings behind a comma, as "soft,jit=off". */
+const struct squib_backend *squib_backend_find(const char *name);
+
 /* Finds out by running a few guest instructions whether the backend can
  * run Linux here. 0, or an error whose text says what is missing and what
  * to do about it. Takes a few milliseconds and keeps nothing open. */

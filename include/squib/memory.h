@@ -53,7 +53,7 @@ void squib_memory_free(struct squib_memory *mem);
 int squib_memory_add(struct squib_memory *mem, struct squib_range range,
                      struct squib_error *err);
 
-/* Sum of the lengths of all ranges, in bytes. */
+/* Sum of the lengths of all added ranges, in bytes. */
 uint64_t squib_memory_size(const struct squib_memory *mem);
 
 /* Copies guest memory out or in. The span may cross from one range into an

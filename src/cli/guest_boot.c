@@ -7,6 +7,7 @@
 #include "arch/agent_blob.h"
 #include "arch/modules.h"
 #include "base/err.h"
+#include "cli/net_option.h"
 
 /* Why each word:
  *   panic=-1 reboot=k     a dead guest ends the machine at once, through
@@ -23,7 +24,7 @@
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
-size_t sq_guest_modules(const char *fstype,
+size_t sq_guest_modules(const char *fstype, bool net,
                         const char *out[SQ_GUEST_MODULES_MAX])
 {
     size_t n = 0;
@@ -35,14 +36,16 @@ size_t sq_guest_modules(const char *fstype,
         out[n++] = fstype;
         out[n++] = "overlay";
     }
+    if (net)
+        out[n++] = "virtio_net"; /* and with it failover, net_failover */
     return n;
 }
 
-static int find_modules(const struct sq_guest_boot *boot,
+static int find_modules(const struct sq_guest_boot *boot, bool net,
                         struct sq_module_list *list, struct squib_error *err)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules(boot->root.fstype, wanted);
+    size_t n = sq_guest_modules(boot->root.fstype, net, wanted);
     int rc;
 
     memset(list, 0, sizeof(*list));
@@ -76,12 +79,15 @@ static int build_initramfs(const struct sq_run_options *o,
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "this squib was built "
                           "without the guest agent\n  do: build it with "
                           "musl-gcc installed (apt install musl-tools)");
-    rc = find_modules(boot, &modules, err);
+    rc = find_modules(boot, sq_net_option_wanted(o->net), &modules, err);
     if (!rc) {
         config[0] = '\0';
         if (o->hostname)
             n = snprintf(config, sizeof(config), "hostname=%s\n",
                          o->hostname);
+        if (sq_net_option_is_user(o->net))
+            n += snprintf(config + n, sizeof(config) - (size_t)n,
+                          "net=" SQ_NET_USER_SETTING "\n");
         if (boot->root.fstype)
             snprintf(config + n, sizeof(config) - (size_t)n,
                      "root=/dev/vda\nrootfstype=%s\nrootmode=overlay\n",
@@ -140,6 +146,8 @@ static int fill_spec(const struct sq_run_options *o,
         rc = sq_spec_append(spec, o->append, err);
     if (!rc)
         rc = add_root_drive(boot, spec, err);
+    if (!rc)
+        rc = sq_net_option_apply(o->net, spec, err);
     return rc;
 }
 

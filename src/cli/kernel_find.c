@@ -122,6 +122,16 @@ static void find_modules(struct sq_kernel_choice *c)
         copy_path(c->modules, tree);
 }
 
+/* A kernel that somebody named is the only place to look at. */
+static int named_is_absent(struct sq_kernel_choice *c, const char *how,
+                           const char *path, struct squib_error *err)
+{
+    c->tried[0] = '\0';
+    return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no kernel %.120s (%s)"
+                      "\n  do: give the path of a vmlinux or a bzImage",
+                      path, how);
+}
+
 int sq_kernel_find(const char *option, struct sq_kernel_choice *c,
                    struct squib_error *err)
 {
@@ -131,11 +141,10 @@ int sq_kernel_find(const char *option, struct sq_kernel_choice *c,
 
     memset(c, 0, sizeof(*c));
     if (option && !take(c, "--kernel", option))
-        return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no kernel %s "
-                          "(--kernel)", option);
+        return named_is_absent(c, "--kernel", option, err);
     if (!option && env && env[0] && !take(c, "$SQUIB_KERNEL", env))
-        return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no kernel %s "
-                          "(SQUIB_KERNEL in the environment)", env);
+        return named_is_absent(c, "SQUIB_KERNEL in the environment", env,
+                               err);
     if (!c->path[0] && !(env && env[0]))
         note(c, "$SQUIB_KERNEL is not set", "");
     if (!c->path[0] && !find_in_cache(c) && !find_in_boot(c))

@@ -18,6 +18,10 @@ enum sq_status {
     SQ_STATUS_FC_BAD_ARGS = 153,
 };
 
+/* Prints to standard error as it is; at most 1023 bytes, in one write. Gives
+ * up after a second when nobody reads. */
+void sq_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* "squib: " + text + newline. */
 void sq_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

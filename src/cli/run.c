@@ -327,8 +327,8 @@ static void say_line(void *ctx, const char *line)
     int *lines = ctx;
 
     if ((*lines)++ == 0)
-        fputs("  the guest's last console lines:\n", stderr);
-    fprintf(stderr, "  | %s\n", line);
+        sq_print("  the guest's last console lines:\n");
+    sq_print("  | %s\n", line);
 }
 
 static void say_tail(struct run *r)
@@ -339,7 +339,7 @@ static void say_tail(struct run *r)
         return; /* it was shown as it came */
     sq_vmm_tail(r->vmm, say_line, &lines);
     if (!lines)
-        fputs("  (the guest wrote nothing to its console)\n", stderr);
+        sq_print("  (the guest wrote nothing to its console)\n");
 }
 
 static int machine_died(struct run *r, const struct sq_outcome *outcome)
@@ -368,8 +368,11 @@ static int final_status(struct run *r)
     if (r->last_signal)
         return 128 + r->last_signal;
     if (outcome.kind == SQ_OUTCOME_TIMEOUT) {
-        sq_say("the time limit of %s ran out (--timeout)",
-               r->o.timeout_text);
+        const char *t = r->o.timeout_text;
+
+        /* a bare number is seconds */
+        sq_say("the time limit of %s%s ran out (--timeout)", t,
+               t[strspn(t, "0123456789.")] ? "" : " s");
         if (!sq_relay_started(r->relay))
             say_tail(r);
         return SQ_STATUS_TIMEOUT;
@@ -395,11 +398,11 @@ static void say_metrics(const struct run *r)
            "instructions", (double)(now - r->start_ns) / 1e9,
            r->started_ns ? (double)(r->started_ns - r->start_ns) / 1e9 : 0.0,
            m.insns / 1000000);
-    fputs("squib: exits:", stderr);
+    sq_print("squib: exits:");
     for (unsigned k = 0; k < SQUIB_EXIT_COUNT; k++)
         if (m.exits[k])
-            fprintf(stderr, " %s %" PRIu64, squib_exit_name(k), m.exits[k]);
-    fputc('\n', stderr);
+            sq_print(" %s %" PRIu64, squib_exit_name(k), m.exits[k]);
+    sq_print("\n");
 }
 
 static int run_machine(struct run *r, struct squib_error *err)
@@ -492,7 +495,7 @@ int sq_verb_run(int argc, char *argv[])
     if (sq_run_options_parse(&r->o, argc, argv, 1, &err)) {
         sq_say_error(&err);
         if (err.code != SQUIB_E_NOSUPPORT && !strstr(err.text, "do: "))
-            fputs("  do: squib help run\n", stderr);
+            sq_print("  do: squib help run\n");
     } else if (r->o.help) {
         sq_run_options_help(stdout);
         status = SQ_STATUS_OK;

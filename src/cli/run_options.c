@@ -5,11 +5,12 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "cli/net_option.h"
 #include "cli/options.h"
 
 enum id {
     O_MEMORY, O_CPUS, O_ENV, O_WORKDIR, O_USER, O_HOSTNAME, O_KERNEL,
-    O_INITRD, O_APPEND, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
+    O_INITRD, O_APPEND, O_NET, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
     O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER,
 };
 
@@ -29,6 +30,8 @@ static const struct sq_option table[] = {
     {0, "initrd", "FILE", "archive to put in front of squib's own", O_INITRD},
     {0, "append", "WORDS", "more words for the kernel command line",
      O_APPEND},
+    {0, "net", "KIND", "network: none (default), user (no privileges "
+     "needed), tap=NAME, unix=PATH (passt, gvproxy)", O_NET},
     {0, "console", NULL, "show the kernel's console on standard error",
      O_CONSOLE},
     {0, "timeout", "TIME", "stop after this time (30s, 5m), status 124",
@@ -40,6 +43,7 @@ static const struct sq_option table[] = {
     {'v', "verbose", NULL, "say what is being done", O_VERBOSE},
     {'q', "quiet", NULL, "do not say which backend runs", O_QUIET},
     {'h', "help", NULL, "show this", O_HELP},
+    {0, "network", "KIND", NULL, O_NET},
     /* Docker habits that are squib's defaults. */
     {'i', "interactive", NULL, NULL, O_NOTHING},
     {0, "rm", NULL, NULL, O_NOTHING},
@@ -132,6 +136,9 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
     case O_APPEND:
         o->append = value;
         return 0;
+    case O_NET:
+        o->net = value;
+        return sq_net_option_check(value, err);
     case O_CONSOLE:
         o->console = true;
         return 0;

@@ -18,6 +18,7 @@ struct sq_run_options {
     unsigned mem_mib, vcpus;
     const char *backend;
     const char *kernel, *initrd, *append;
+    const char *net; /* NULL: none; see net_option.h */
     const char *root;    /* NULL: built in */
     const char *workdir; /* NULL: / */
     const char *hostname;

@@ -32,6 +32,9 @@ struct squib_backend {
     int (*vm_new)(const struct squib_vm_config *config,
                   struct squib_memory *mem, struct squib_vm **out,
                   struct squib_error *err);
+    /* The same with other settings, named "soft,jit=off"; chosen by name
+     * only. NULL, or ended by NULL. */
+    const struct squib_backend *const *variants;
 };
 
 struct sq_vm_ops {

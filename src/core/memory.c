@@ -3,6 +3,7 @@
 #include "core/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +31,8 @@ void squib_memory_free(struct squib_memory *mem)
     if (!mem)
         return;
     for (size_t i = 0; i < mem->count; i++) {
+        if (mem->region[i].lent)
+            continue;
         munmap(mem->region[i].hva, mem->region[i].len);
         close(mem->region[i].fd);
     }
@@ -61,13 +64,10 @@ static int region_map(struct sq_memory_region *r, struct squib_error *err)
     return 0;
 }
 
-int squib_memory_add(struct squib_memory *mem, struct squib_range range,
-                     struct squib_error *err)
+static int range_check(const struct squib_memory *mem,
+                       struct squib_range range, struct squib_error *err)
 {
-    struct sq_memory_region r = {.gpa = range.gpa, .len = range.len};
     uint64_t end;
-    size_t at = 0;
-    int rc;
 
     if (range.len == 0 || (range.gpa | range.len) % SQUIB_PAGE_SIZE != 0 ||
         sq_add_overflow(range.gpa, range.len, &end) || end > 1ull << 52)
@@ -80,24 +80,70 @@ int squib_memory_add(struct squib_memory *mem, struct squib_range range,
         return sq_err_set(err, SQUIB_E_RANGE,
                           "guest memory: more than %d ranges",
                           SQ_MEMORY_REGIONS_MAX);
-    for (size_t i = 0; i < mem->count; i++) {
+    for (size_t i = 0; i < mem->count; i++)
         if (sq_overlaps(range.gpa, range.len, mem->region[i].gpa,
                         mem->region[i].len))
             return sq_err_set(err, SQUIB_E_RANGE,
                               "guest memory: range %#llx+%#llx overlaps",
                               (unsigned long long)range.gpa,
                               (unsigned long long)range.len);
-        if (mem->region[i].gpa < range.gpa)
-            at = i + 1;
-    }
-    rc = region_map(&r, err);
-    if (rc)
-        return rc;
-    memmove(&mem->region[at + 1], &mem->region[at],
-            (mem->count - at) * sizeof(r));
-    mem->region[at] = r;
-    mem->count++;
     return 0;
+}
+
+/* The regions stay in the order of their addresses. */
+static void region_insert(struct squib_memory *mem,
+                          const struct sq_memory_region *r)
+{
+    size_t at = 0;
+
+    while (at < mem->count && mem->region[at].gpa < r->gpa)
+        at++;
+    memmove(&mem->region[at + 1], &mem->region[at],
+            (mem->count - at) * sizeof(*r));
+    mem->region[at] = *r;
+    mem->count++;
+}
+
+int squib_memory_add(struct squib_memory *mem, struct squib_range range,
+                     struct squib_error *err)
+{
+    struct sq_memory_region r = {.gpa = range.gpa, .len = range.len};
+    int rc = range_check(mem, range, err);
+
+    if (!rc)
+        rc = region_map(&r, err);
+    if (!rc)
+        region_insert(mem, &r);
+    return rc;
+}
+
+int sq_memory_lend(struct squib_memory *mem, struct squib_range range,
+                   void *hva, struct squib_error *err)
+{
+    const struct sq_memory_region r = {
+        .gpa = range.gpa,
+        .len = range.len,
+        .hva = hva,
+        .fd = -1,
+        .lent = true,
+    };
+    int rc = range_check(mem, range, err);
+
+    if (!rc)
+        region_insert(mem, &r);
+    return rc;
+}
+
+void sq_memory_take_back(struct squib_memory *mem, uint64_t gpa)
+{
+    for (size_t i = 0; i < mem->count; i++) {
+        if (!mem->region[i].lent || mem->region[i].gpa != gpa)
+            continue;
+        mem->count--;
+        memmove(&mem->region[i], &mem->region[i + 1],
+                (mem->count - i) * sizeof(mem->region[0]));
+        return;
+    }
 }
 
 uint64_t squib_memory_size(const struct squib_memory *mem)
@@ -105,7 +151,8 @@ uint64_t squib_memory_size(const struct squib_memory *mem)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < mem->count; i++)
-        sum += mem->region[i].len;
+        if (!mem->region[i].lent)
+            sum += mem->region[i].len;
     return sum;
 }
 
@@ -146,6 +193,57 @@ void sq_memory_wrote(struct squib_memory *mem, uint64_t gpa, uint64_t len)
 {
     if (mem->watcher.wrote && len)
         mem->watcher.wrote(mem->watcher.ctx, gpa, len);
+}
+
+/* Whole host pages of one region. 0 or an errno; *done grows. */
+static int region_discard(struct squib_memory *mem,
+                          const struct sq_memory_region *r, uint64_t from,
+                          uint64_t to, int64_t *done)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t off = sq_align_up(from, page), end = to & ~(page - 1);
+    int rc, error;
+
+    if (off >= end)
+        return 0;
+    do {
+        rc = fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                       (off_t)off, (off_t)(end - off));
+        error = rc ? errno : 0;
+    } while (error == EINTR);
+    /* Also after a failure: part of it may be gone. */
+    sq_memory_wrote(mem, r->gpa + off, end - off);
+    if (!error)
+        *done += (int64_t)(end - off);
+    return error;
+}
+
+int64_t sq_memory_discard(struct squib_memory *mem, uint64_t gpa,
+                          uint64_t len, struct squib_error *err)
+{
+    uint64_t end;
+    int64_t done = 0;
+
+    if (sq_add_overflow(gpa, len, &end))
+        end = UINT64_MAX;
+    for (size_t i = 0; i < mem->count; i++) {
+        const struct sq_memory_region *r = &mem->region[i];
+        uint64_t from = gpa > r->gpa ? gpa - r->gpa : 0;
+        uint64_t to = end > r->gpa ? end - r->gpa : 0;
+        int error;
+
+        if (r->lent)
+            continue;
+        if (to > r->len)
+            to = r->len;
+        error = region_discard(mem, r, from, to, &done);
+        if (error)
+            return sq_err_os(err, SQUIB_E_OS, error,
+                             "guest memory: cannot give back %#llx+%#llx",
+                             (unsigned long long)(r->gpa + from),
+                             (unsigned long long)(to - from));
+    }
+    return done;
 }
 
 void sq_memory_watch(struct squib_memory *mem,

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <squib/error.h>
 #include <squib/memory.h>
 
 #define SQ_MEMORY_REGIONS_MAX 64
@@ -22,7 +23,10 @@ struct sq_memory_region {
     uint64_t gpa;
     uint64_t len;
     uint8_t *hva;
-    int fd; /* memfd that backs it at offset 0, for sharing */
+    int fd; /* memfd that backs it at offset 0, for sharing; -1: lent */
+    /* Not RAM but memory of a device, which maps and unmaps it: it counts
+     * in no size and is never given back. */
+    bool lent;
 };
 
 /* Told after the host wrote guest memory. Any thread. */
@@ -42,6 +46,23 @@ void *sq_memory_ptr(const struct squib_memory *mem, uint64_t gpa,
 
 /* Reports a write done through a pointer. Any thread, cheap. */
 void sq_memory_wrote(struct squib_memory *mem, uint64_t gpa, uint64_t len);
+
+/* Adds memory of a device at hva, so that other devices can transfer to and
+ * from it. It must be writable for the host and stay there until it is taken
+ * back, which names its gpa. For the guest the VM maps it (squib_vm_map()).
+ * While no other thread uses `mem`. Errors: SQUIB_E_INVAL, SQUIB_E_RANGE as
+ * squib_memory_add(). */
+int sq_memory_lend(struct squib_memory *mem, struct squib_range range,
+                   void *hva, struct squib_error *err);
+void sq_memory_take_back(struct squib_memory *mem, uint64_t gpa);
+
+/* Gives [gpa, gpa + len) back to the host: it reads as zeroes afterwards and
+ * costs no memory until it is written again. Only whole host pages that are
+ * guest RAM; the rest of the range is left alone. Reported like a write.
+ * Returns the bytes given back, or SQUIB_E_OS when the host refused (pages
+ * may be gone by then). Any thread. */
+int64_t sq_memory_discard(struct squib_memory *mem, uint64_t gpa,
+                          uint64_t len, struct squib_error *err);
 
 /* Installs (or with wrote == NULL removes) the one watcher: the VM's
  * backend. Not while other threads write. */

@@ -55,20 +55,42 @@ int squib_backend_cpuid(const struct squib_backend *be,
     return be->cpuid(leaves, n, err);
 }
 
+/* The backend or the variant of that name, or NULL. */
+static const struct squib_backend *named(const struct squib_backend *be,
+                                         const char *name)
+{
+    if (strcmp(be->name, name) == 0)
+        return be;
+    for (size_t k = 0; be->variants && be->variants[k]; k++)
+        if (strcmp(be->variants[k]->name, name) == 0)
+            return be->variants[k];
+    return NULL;
+}
+
+const struct squib_backend *squib_backend_find(const char *name)
+{
+    const struct squib_backend *be = NULL;
+
+    for (size_t i = 0; sq_backends[i] && !be; i++)
+        be = named(sq_backends[i], name);
+    return be;
+}
+
 static int choose_named(const char *name, const struct squib_backend **out,
                         struct squib_error *err)
 {
+    const struct squib_backend *be = squib_backend_find(name);
     char known[128] = "";
     size_t used = 0;
 
-    for (size_t i = 0; sq_backends[i]; i++) {
-        if (strcmp(sq_backends[i]->name, name) == 0) {
-            int rc = sq_backends[i]->probe(err);
+    if (be) {
+        int rc = be->probe(err);
 
-            if (!rc)
-                *out = sq_backends[i];
-            return rc;
-        }
+        if (!rc)
+            *out = be;
+        return rc;
+    }
+    for (size_t i = 0; sq_backends[i]; i++) {
         if (used < sizeof(known))
             used += (size_t)snprintf(known + used, sizeof(known) - used,
                                      " %s", sq_backends[i]->name);

@@ -8,6 +8,8 @@
  * loaded kernel's entry point. Taken back in reverse, threads end before
  * anything they use goes away.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -30,6 +32,24 @@ static void undo_console(void *ctx)
     sq_console_destroy(&vmm->console);
 }
 
+static void undo_serial(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    close(vmm->serial_fd);
+}
+
+/* Reading as well, so that a FIFO does not have to have a reader yet. */
+static int open_serial(struct sq_vmm *vmm, struct squib_error *err)
+{
+    vmm->serial_fd = open(vmm->spec.serial_path,
+                          O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (vmm->serial_fd < 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "cannot open serial output "
+                         "%s", vmm->spec.serial_path);
+    return push(vmm, undo_serial, err);
+}
+
 static int build_console(struct sq_vmm *vmm, struct squib_error *err)
 {
     static const int fds[] = {
@@ -37,9 +57,14 @@ static int build_console(struct sq_vmm *vmm, struct squib_error *err)
         [SQ_SERIAL_STDERR] = STDERR_FILENO,
         [SQ_SERIAL_STDIO] = STDOUT_FILENO,
     };
-    int rc = sq_console_init(&vmm->console, vmm->env.poller,
-                             fds[vmm->spec.serial], err);
+    int fd = fds[vmm->spec.serial], rc = 0;
 
+    if (vmm->spec.serial == SQ_SERIAL_STDIO && vmm->spec.serial_path[0]) {
+        rc = open_serial(vmm, err);
+        fd = vmm->serial_fd;
+    }
+    if (!rc)
+        rc = sq_console_init(&vmm->console, vmm->env.poller, fd, err);
     return rc ? rc : push(vmm, undo_console, err);
 }
 
@@ -138,6 +163,7 @@ static int build_devices(struct sq_vmm *vmm, struct squib_error *err)
         .reset = guest_reset,
         .boot_done = guest_booted,
         .ctx = vmm,
+        .mmds = vmm->env.mmds,
         .vsock_host = vmm->env.vsock_host,
         .vsock_ctx = vmm->env.vsock_ctx,
     };
@@ -154,7 +180,8 @@ static void undo_input(void *ctx)
 
 static int build_input(struct sq_vmm *vmm, struct squib_error *err)
 {
-    bool wanted = vmm->spec.serial == SQ_SERIAL_STDIO;
+    bool wanted = vmm->spec.serial == SQ_SERIAL_STDIO &&
+                  !vmm->spec.serial_path[0];
     int rc = sq_serial_input_init(&vmm->input, vmm->env.poller,
                                   &vmm->devices.legacy.serial,
                                   wanted ? STDIN_FILENO : -1, err);

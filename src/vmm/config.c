@@ -59,6 +59,125 @@ struct sq_drive_spec *sq_spec_drive_add(struct sq_vm_spec *spec,
     return &spec->drives[spec->drive_count++];
 }
 
+struct sq_net_spec *sq_spec_net_add(struct sq_vm_spec *spec,
+                                    struct squib_error *err)
+{
+    if (spec->net_count >= SQ_SPEC_NETS_MAX) {
+        sq_err_set(err, SQUIB_E_INVAL, "at most %d network interfaces are "
+                   "possible", SQ_SPEC_NETS_MAX);
+        return NULL;
+    }
+    return &spec->nets[spec->net_count++];
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+bool sq_spec_parse_mac(const char *text, uint8_t mac[6])
+{
+    for (int i = 0; i < 6; i++, text += 3) {
+        int hi = hex_digit(text[0]), lo = hi < 0 ? -1 : hex_digit(text[1]);
+
+        if (lo < 0 || text[2] != (i < 5 ? ':' : '\0'))
+            return false;
+        mac[i] = (uint8_t)(hi << 4 | lo);
+    }
+    return true;
+}
+
+static bool is_id(const char *id)
+{
+    for (const char *p = id; *p; p++)
+        if (!isalnum((unsigned char)*p) && *p != '_')
+            return false;
+    return *id != '\0';
+}
+
+static int check_net(const struct sq_vm_spec *spec, uint32_t i,
+                     struct squib_error *err)
+{
+    const struct sq_net_spec *n = &spec->nets[i];
+
+    if (!is_id(n->id))
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "Network config error: the ID '%s' may only "
+                          "contain letters, digits and underscores, and at "
+                          "least one", n->id);
+    if (n->mtu && n->mtu < 68)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "Network config error: Could not create the "
+                          "network device: MTU %u is out of range [68, "
+                          "65535]", n->mtu);
+    if (n->kind == SQ_NET_TAP ? !n->tap[0] : !n->path[0])
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "Network config error: interface %s has nothing "
+                          "at its other end", n->id);
+    for (uint32_t k = 0; k < i; k++) {
+        const struct sq_net_spec *o = &spec->nets[k];
+
+        if (strcmp(o->id, n->id) == 0)
+            return sq_err_set(err, SQUIB_E_INVAL,
+                              "Network config error: the ID '%s' is used "
+                              "twice", n->id);
+        if (o->has_mac && n->has_mac && memcmp(o->mac, n->mac, 6) == 0)
+            return sq_err_set(err, SQUIB_E_INVAL,
+                              "Network config error: The MAC address is "
+                              "already in use: %02x:%02x:%02x:%02x:%02x:%02x",
+                              n->mac[0], n->mac[1], n->mac[2], n->mac[3],
+                              n->mac[4], n->mac[5]);
+    }
+    return 0;
+}
+
+struct sq_pmem_spec *sq_spec_pmem_add(struct sq_vm_spec *spec,
+                                      struct squib_error *err)
+{
+    if (spec->pmem_count >= SQ_SPEC_PMEMS_MAX) {
+        sq_err_set(err, SQUIB_E_INVAL, "at most %d pmem devices are possible",
+                   SQ_SPEC_PMEMS_MAX);
+        return NULL;
+    }
+    return &spec->pmems[spec->pmem_count++];
+}
+
+static int check_pmem(const struct sq_vm_spec *spec, uint32_t i,
+                      struct squib_error *err)
+{
+    const struct sq_pmem_spec *p = &spec->pmems[i];
+
+    if (!p->id[0] || !p->path[0])
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "Pmem config error: a device has no %s",
+                          p->id[0] ? "path" : "ID");
+    for (const char *c = p->id; *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != '_')
+            return sq_err_set(err, SQUIB_E_INVAL,
+                              "Pmem config error: the ID '%s' may only "
+                              "contain letters, digits and underscores",
+                              p->id);
+    for (uint32_t k = 0; k < i; k++)
+        if (strcmp(spec->pmems[k].id, p->id) == 0)
+            return sq_err_set(err, SQUIB_E_INVAL,
+                              "Pmem config error: the ID '%s' is used "
+                              "twice", p->id);
+    for (uint32_t k = 0; k < i && p->is_root; k++)
+        if (spec->pmems[k].is_root)
+            return sq_err_set(err, SQUIB_E_INVAL,
+                              "Pmem config error: a root device already "
+                              "exists");
+    for (uint32_t k = 0; k < spec->drive_count && p->is_root; k++)
+        if (spec->drives[k].is_root)
+            return sq_err_set(err, SQUIB_E_INVAL,
+                              "Pmem config error: drive %s is the root "
+                              "device already", spec->drives[k].id);
+    return 0;
+}
+
 static int check_drive(const struct sq_vm_spec *spec, uint32_t i,
                        struct squib_error *err)
 {
@@ -94,13 +213,14 @@ int sq_spec_check_size(uint32_t vcpus, uint32_t mem_mib,
 {
     if (vcpus < 1 || vcpus > SQUIB_VCPUS_MAX)
         return sq_err_set(err, SQUIB_E_INVAL,
-                          "%u vCPUs asked for; 1 to %d are possible", vcpus,
+                          "%u vCPUs asked for; 1 to %d are possible\n"
+                          "  do: choose a number in between", vcpus,
                           SQUIB_VCPUS_MAX);
     if (mem_mib < SQ_SPEC_MEM_MIB_MIN || mem_mib > SQ_SPEC_MEM_MIB_MAX)
         return sq_err_set(err, SQUIB_E_INVAL,
                           "%u MiB of memory asked for; %u to %u MiB are "
-                          "possible", mem_mib, SQ_SPEC_MEM_MIB_MIN,
-                          SQ_SPEC_MEM_MIB_MAX);
+                          "possible\n  do: choose a size in between",
+                          mem_mib, SQ_SPEC_MEM_MIB_MIN, SQ_SPEC_MEM_MIB_MAX);
     return 0;
 }
 
@@ -122,8 +242,23 @@ int sq_spec_validate(const struct sq_vm_spec *spec, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_INVAL,
                           "guest CID %u is reserved; use 3 or more",
                           spec->guest_cid);
+    if (spec->balloon && spec->balloon_config.amount_mib > spec->mem_mib)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "Balloon config error: a balloon of %u MiB is "
+                          "larger than the guest's memory (%u MiB)",
+                          spec->balloon_config.amount_mib, spec->mem_mib);
     for (uint32_t i = 0; i < spec->drive_count; i++) {
         rc = check_drive(spec, i, err);
+        if (rc)
+            return rc;
+    }
+    for (uint32_t i = 0; i < spec->pmem_count; i++) {
+        rc = check_pmem(spec, i, err);
+        if (rc)
+            return rc;
+    }
+    for (uint32_t i = 0; i < spec->net_count; i++) {
+        rc = check_net(spec, i, err);
         if (rc)
             return rc;
     }

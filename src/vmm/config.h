@@ -15,9 +15,16 @@
 
 #include <squib/error.h>
 
+#include "dev/ratelimit.h"
+#include "dev/virtio/balloon.h"
+#include "mmds/mmds.h"
+
 #define SQ_SPEC_PATH_MAX 4096
 #define SQ_SPEC_ID_MAX 64
 #define SQ_SPEC_DRIVES_MAX 8
+#define SQ_SPEC_PMEMS_MAX 8
+#define SQ_SPEC_NETS_MAX 8
+#define SQ_SPEC_TAP_MAX 15
 /* With the NUL; the kernel's own limit on x86 (COMMAND_LINE_SIZE). */
 #define SQ_SPEC_CMDLINE_MAX 2048
 #define SQ_SPEC_UDS_MAX 100 /* with the NUL; a Unix socket's path */
@@ -39,7 +46,38 @@ struct sq_drive_spec {
     bool read_only;
     bool is_root;         /* at most one; it comes first on the bus */
     bool flush;           /* offer the guest a flush that reaches the disk */
+    bool async;           /* requests are done beside the event thread */
+    struct sq_ratelimit_config limit;
     char partuuid[64];    /* root=PARTUUID=..., "" = root=/dev/vda */
+};
+
+/* What is at the other end of a network interface. */
+enum sq_net_kind {
+    SQ_NET_TAP,    /* a tap interface of this host */
+    SQ_NET_USER,   /* squib's helper: no privileges needed */
+    SQ_NET_SOCKET, /* a Unix socket that speaks frames (passt, gvproxy) */
+};
+
+struct sq_net_spec {
+    char id[SQ_SPEC_ID_MAX + 1]; /* [A-Za-z0-9_]+, unique */
+    enum sq_net_kind kind;
+    char tap[SQ_SPEC_TAP_MAX + 1];
+    bool tap_must_exist; /* else one is made, as Firecracker does */
+    char path[SQ_SPEC_PATH_MAX]; /* USER: the helper; SOCKET: the socket */
+    bool has_mac; /* else the guest chooses; unique */
+    uint8_t mac[6];
+    uint16_t mtu; /* 0: not told */
+    struct sq_ratelimit_config rx_limit, tx_limit;
+    bool mmds; /* the metadata service answers here */
+};
+
+/* A file that the guest has as memory. */
+struct sq_pmem_spec {
+    char id[SQ_SPEC_ID_MAX + 1]; /* [A-Za-z0-9_]+, unique */
+    char path[SQ_SPEC_PATH_MAX];
+    bool read_only;
+    bool is_root; /* at most one, and then no drive is */
+    struct sq_ratelimit_config limit;
 };
 
 struct sq_vm_spec {
@@ -52,12 +90,24 @@ struct sq_vm_spec {
     bool dirty_log;
     struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
     uint32_t drive_count;
+    struct sq_net_spec nets[SQ_SPEC_NETS_MAX];
+    uint32_t net_count;
+    bool mmds; /* the metadata service has these settings */
+    struct sq_mmds_config mmds_config;
     bool vsock;
     uint32_t guest_cid;
     char vsock_path[SQ_SPEC_UDS_MAX]; /* "": the caller answers itself */
+    struct sq_pmem_spec pmems[SQ_SPEC_PMEMS_MAX];
+    uint32_t pmem_count;
     bool rng;
+    struct sq_ratelimit_config rng_limit;
+    bool balloon;
+    struct sq_virtio_balloon_config balloon_config; /* <= mem_mib */
     bool boot_timer;
     enum sq_serial_mode serial;
+    /* STDIO: output goes to this file or FIFO instead, and there is no
+     * input. "": it does not. */
+    char serial_path[SQ_SPEC_PATH_MAX];
 };
 
 /* The defaults: backend auto, 1 vCPU, 128 MiB, serial to the log. */
@@ -84,5 +134,16 @@ int sq_spec_append(struct sq_vm_spec *spec, const char *words,
  * when there are SQ_SPEC_DRIVES_MAX already. */
 struct sq_drive_spec *sq_spec_drive_add(struct sq_vm_spec *spec,
                                         struct squib_error *err);
+
+/* The same for persistent memory. */
+struct sq_pmem_spec *sq_spec_pmem_add(struct sq_vm_spec *spec,
+                                      struct squib_error *err);
+
+/* The same for network interfaces. */
+struct sq_net_spec *sq_spec_net_add(struct sq_vm_spec *spec,
+                                    struct squib_error *err);
+
+/* "06:00:AC:10:00:02" to six bytes; false if it is not that. */
+bool sq_spec_parse_mac(const char *text, uint8_t mac[6]);
 
 #endif

@@ -20,7 +20,8 @@ enum field_kind {
     F_UINT,   /* uint32_t, min..max */
     F_BOOL,   /* bool */
     F_WORD,   /* uint32_t: index into words */
-    F_ABSENT, /* known, but only null is possible so far */
+    F_LIMIT,  /* struct sq_ratelimit_config */
+    F_LIST,   /* an array, read by its section */
 };
 
 struct field {
@@ -84,6 +85,60 @@ static int take_word(const struct schema *s, const struct field *f,
                       s->prefix, f->name, json_string_value(v), list);
 }
 
+/* A number of a token bucket; what else a bucket has is not looked at. */
+static int take_tokens(const struct schema *s, const json_t *bucket,
+                       const char *name, bool required, uint64_t *out,
+                       struct squib_error *err)
+{
+    const json_t *v = json_object_get(bucket, name);
+
+    if (!v && required)
+        return sq_err_set(err, SQUIB_E_INVAL, "%smissing field `%s`",
+                          s->prefix, name);
+    if (!v || (json_is_null(v) && !required))
+        return 0;
+    if (!json_is_integer(v) || json_integer_value(v) < 0)
+        return bad_type(s, name, v, "u64", err);
+    *out = (uint64_t)json_integer_value(v);
+    return 0;
+}
+
+static int take_limit(const struct schema *s, const char *name,
+                      const json_t *v, struct sq_ratelimit_config *out,
+                      struct squib_error *err)
+{
+    const char *key;
+    json_t *bucket;
+
+    if (!json_is_object(v))
+        return bad_type(s, name, v, "an object", err);
+    json_object_foreach((json_t *)v, key, bucket) {
+        struct sq_bucket_config *b =
+            strcmp(key, "bandwidth") == 0 ? &out->bandwidth
+            : strcmp(key, "ops") == 0     ? &out->ops
+                                          : NULL;
+        int rc;
+
+        if (!b)
+            return sq_err_set(err, SQUIB_E_INVAL, "%sunknown field `%.64s`",
+                              s->prefix, key);
+        if (json_is_null(bucket))
+            continue;
+        if (!json_is_object(bucket))
+            return bad_type(s, key, bucket, "an object", err);
+        rc = take_tokens(s, bucket, "size", true, &b->size, err);
+        if (!rc)
+            rc = take_tokens(s, bucket, "refill_time", true, &b->refill_ms,
+                             err);
+        if (!rc)
+            rc = take_tokens(s, bucket, "one_time_burst", false,
+                             &b->one_time_burst, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 static int take_value(const struct schema *s, const struct field *f,
                       const json_t *v, void *base, struct squib_error *err)
 {
@@ -122,11 +177,14 @@ static int take_value(const struct schema *s, const struct field *f,
         return 0;
     case F_WORD:
         return take_word(s, f, v, (uint32_t *)(void *)at, err);
-    case F_ABSENT:
-        break;
+    case F_LIMIT:
+        return take_limit(s, f->name, v, (void *)at, err);
+    case F_LIST:
+        return json_is_array(v)
+                   ? 0
+                   : bad_type(s, f->name, v, "a sequence", err);
     }
-    return sq_err_set(err, SQUIB_E_NOSUPPORT,
-                      "%s`%s` is not supported yet\n  do: remove it",
+    return sq_err_set(err, SQUIB_E_INTERNAL, "%s`%s`: unknown kind of field",
                       s->prefix, f->name);
 }
 
@@ -234,7 +292,8 @@ static const struct field drive_fields[] = {
      0, cache_words},
     {"io_engine", F_WORD, false, true, AT(struct drive_config, engine), 0,
      0, engine_words},
-    {.name = "rate_limiter", .kind = F_ABSENT, .nullable = true},
+    {"rate_limiter", F_LIMIT, false, true,
+     AT(struct drive_config, drive.limit), 0, 0, NULL},
 };
 
 struct vsock_config {
@@ -252,7 +311,76 @@ static const struct field vsock_fields[] = {
 };
 
 static const struct field entropy_fields[] = {
-    {.name = "rate_limiter", .kind = F_ABSENT, .nullable = true},
+    {"rate_limiter", F_LIMIT, false, true, AT(struct sq_vm_spec, rng_limit),
+     0, 0, NULL},
+};
+
+static const struct field pmem_fields[] = {
+    {"id", F_STRING, true, false, AT(struct sq_pmem_spec, id), 0, 0, NULL},
+    {"path_on_host", F_STRING, true, false, AT(struct sq_pmem_spec, path), 0,
+     0, NULL},
+    {"root_device", F_BOOL, false, false, AT(struct sq_pmem_spec, is_root),
+     0, 0, NULL},
+    {"read_only", F_BOOL, false, false, AT(struct sq_pmem_spec, read_only),
+     0, 0, NULL},
+    {"rate_limiter", F_LIMIT, false, true, AT(struct sq_pmem_spec, limit), 0,
+     0, NULL},
+};
+
+struct balloon_json {
+    uint32_t amount_mib, interval_s;
+    bool oom, hinting, reporting;
+};
+
+static const struct field balloon_fields[] = {
+    {.name = "amount_mib", .required = true,
+     UINT(struct balloon_json, amount_mib, 0, UINT32_MAX)},
+    {"deflate_on_oom", F_BOOL, true, false, AT(struct balloon_json, oom), 0,
+     0, NULL},
+    {.name = "stats_polling_interval_s",
+     UINT(struct balloon_json, interval_s, 0, UINT16_MAX)},
+    {"free_page_hinting", F_BOOL, false, false,
+     AT(struct balloon_json, hinting), 0, 0, NULL},
+    {"free_page_reporting", F_BOOL, false, false,
+     AT(struct balloon_json, reporting), 0, 0, NULL},
+};
+
+struct net_json {
+    struct sq_net_spec net;
+    char mac[32];
+    uint32_t mtu;
+};
+
+static const struct field net_fields[] = {
+    {"iface_id", F_STRING, true, false, AT(struct net_json, net.id), 0, 0,
+     NULL},
+    {"host_dev_name", F_STRING, true, false, AT(struct net_json, net.tap),
+     0, 0, NULL},
+    {"guest_mac", F_STRING, false, true, AT(struct net_json, mac), 0, 0,
+     NULL},
+    {.name = "mtu", .nullable = true, UINT(struct net_json, mtu, 68, 65535)},
+    {"rx_rate_limiter", F_LIMIT, false, true,
+     AT(struct net_json, net.rx_limit), 0, 0, NULL},
+    {"tx_rate_limiter", F_LIMIT, false, true,
+     AT(struct net_json, net.tx_limit), 0, 0, NULL},
+};
+
+struct mmds_json {
+    uint32_t version;
+    char ipv4[32];
+    bool imds_compat;
+};
+
+static const char *const version_words[] = {"V1", "V2", NULL};
+
+static const struct field mmds_fields[] = {
+    {.name = "network_interfaces", .kind = F_LIST, .required = true},
+    {"version", F_WORD, false, false, AT(struct mmds_json, version), 0, 0,
+     version_words},
+    {"ipv4_address", F_STRING, false, true, AT(struct mmds_json, ipv4), 0, 0,
+     NULL},
+    {"imds_compat", F_BOOL, false, false, AT(struct mmds_json, imds_compat),
+     0, 0, NULL},
 };
 
 #define SCHEMA(prefix, fields) {prefix, fields, SQ_ARRAY_LEN(fields)}
@@ -264,8 +392,16 @@ static const struct schema drive_schema =
     SCHEMA("Drive config error: ", drive_fields);
 static const struct schema vsock_schema =
     SCHEMA("Vsock config error: ", vsock_fields);
+static const struct schema net_schema =
+    SCHEMA("Network config error: ", net_fields);
+static const struct schema mmds_schema =
+    SCHEMA("MMMDS config error: ", mmds_fields);
 static const struct schema entropy_schema =
     SCHEMA("Entropy config error: ", entropy_fields);
+static const struct schema pmem_schema =
+    SCHEMA("Pmem config error: ", pmem_fields);
+static const struct schema balloon_schema =
+    SCHEMA("Balloon config error: ", balloon_fields);
 
 static int take_boot(const json_t *v, struct sq_vm_spec *spec, char *notes,
                      size_t notes_len, struct squib_error *err)
@@ -340,14 +476,14 @@ static int take_drive(const json_t *v, struct sq_vm_spec *spec, char *notes,
     if (!rc && !d->drive.path[0])
         rc = sq_err_set(err, SQUIB_E_INVAL, "%smissing field `path_on_host`",
                         drive_schema.prefix);
-    if (!rc && d->engine)
-        snprintf(notes, notes_len, "drive %s: io_engine Async is served "
-                 "as Sync", d->drive.id);
+    (void)notes;
+    (void)notes_len;
     if (!rc) {
         slot = sq_spec_drive_add(spec, err);
         if (slot) {
             *slot = d->drive;
             slot->flush = d->cache == 1;
+            slot->async = d->engine == 1;
         } else {
             rc = SQUIB_E_INVAL;
         }
@@ -392,7 +528,152 @@ static int take_entropy(const json_t *v, struct sq_vm_spec *spec,
     (void)notes;
     (void)notes_len;
     spec->rng = true;
-    return take_object(&entropy_schema, v, NULL, err);
+    return take_object(&entropy_schema, v, spec, err);
+}
+
+static int take_pmems(const json_t *v, struct sq_vm_spec *spec, char *notes,
+                      size_t notes_len, struct squib_error *err)
+{
+    (void)notes;
+    (void)notes_len;
+    if (!json_is_array(v))
+        return sq_err_set(err, SQUIB_E_INVAL, "%sinvalid type: %s, expected "
+                          "a sequence", pmem_schema.prefix, type_name(v));
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        struct sq_pmem_spec *slot = sq_spec_pmem_add(spec, err);
+        int rc;
+
+        if (!slot)
+            return SQUIB_E_INVAL;
+        rc = take_object(&pmem_schema, json_array_get(v, i), slot, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int take_balloon(const json_t *v, struct sq_vm_spec *spec,
+                        char *notes, size_t notes_len,
+                        struct squib_error *err)
+{
+    struct balloon_json b = {0};
+    int rc = take_object(&balloon_schema, v, &b, err);
+
+    (void)notes;
+    (void)notes_len;
+    if (rc)
+        return rc;
+    spec->balloon = true;
+    spec->balloon_config = (struct sq_virtio_balloon_config){
+        .amount_mib = b.amount_mib,
+        .deflate_on_oom = b.oom,
+        .stats_interval_s = (uint16_t)b.interval_s,
+        .reporting = b.reporting,
+        .hinting = b.hinting,
+    };
+    return 0;
+}
+
+static int take_net(const json_t *v, struct sq_vm_spec *spec,
+                    struct squib_error *err)
+{
+    struct net_json *n = calloc(1, sizeof(*n));
+    struct sq_net_spec *slot;
+    int rc;
+
+    if (!n)
+        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    rc = take_object(&net_schema, v, n, err);
+    if (!rc && json_is_string(json_object_get(v, "guest_mac"))) {
+        n->net.has_mac = sq_spec_parse_mac(n->mac, n->net.mac);
+        if (!n->net.has_mac)
+            rc = sq_err_set(err, SQUIB_E_INVAL, "%s`guest_mac`: '%s' is not "
+                            "a MAC address", net_schema.prefix, n->mac);
+    }
+    if (!rc) {
+        n->net.kind = SQ_NET_TAP;
+        n->net.mtu = (uint16_t)n->mtu;
+        slot = sq_spec_net_add(spec, err);
+        if (slot)
+            *slot = n->net;
+        else
+            rc = SQUIB_E_INVAL;
+    }
+    free(n);
+    return rc;
+}
+
+static int take_nets(const json_t *v, struct sq_vm_spec *spec, char *notes,
+                     size_t notes_len, struct squib_error *err)
+{
+    (void)notes;
+    (void)notes_len;
+    if (!json_is_array(v))
+        return sq_err_set(err, SQUIB_E_INVAL, "%sinvalid type: %s, expected "
+                          "a sequence", net_schema.prefix, type_name(v));
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        int rc = take_net(json_array_get(v, i), spec, err);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static struct sq_net_spec *find_net(struct sq_vm_spec *spec, const json_t *id)
+{
+    for (uint32_t i = 0; json_is_string(id) && i < spec->net_count; i++)
+        if (strcmp(spec->nets[i].id, json_string_value(id)) == 0)
+            return &spec->nets[i];
+    return NULL;
+}
+
+/* It names interfaces, so it is read after them wherever it stands. */
+static int finish_mmds(const json_t *v, struct sq_vm_spec *spec,
+                       struct squib_error *err)
+{
+    struct mmds_json m = {.ipv4 = "169.254.169.254"};
+    const json_t *list;
+    int rc;
+
+    if (!v || json_is_null(v))
+        return 0;
+    rc = take_object(&mmds_schema, v, &m, err);
+    if (rc)
+        return rc;
+    list = json_object_get(v, "network_interfaces");
+    if (!sq_mmds_parse_ipv4(m.ipv4, spec->mmds_config.ipv4))
+        return sq_err_set(err, SQUIB_E_INVAL, "%sThe MMDS IPv4 address is "
+                          "not link local.", mmds_schema.prefix);
+    if (!json_array_size(list))
+        return sq_err_set(err, SQUIB_E_INVAL, "%sThe list of network "
+                          "interface IDs that allow forwarding MMDS requests "
+                          "is empty.", mmds_schema.prefix);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct sq_net_spec *n = find_net(spec, json_array_get(list, i));
+
+        if (!n)
+            return sq_err_set(err, SQUIB_E_INVAL, "%sThe list of network "
+                              "interface IDs provided contains at least one "
+                              "ID that does not correspond to any existing "
+                              "network interface.", mmds_schema.prefix);
+        n->mmds = true;
+    }
+    spec->mmds = true;
+    spec->mmds_config.version = m.version ? SQ_MMDS_V2 : SQ_MMDS_V1;
+    spec->mmds_config.imds_compat = m.imds_compat;
+    return 0;
+}
+
+static int take_later(const json_t *v, struct sq_vm_spec *spec, char *notes,
+                      size_t notes_len, struct squib_error *err)
+{
+    (void)v;
+    (void)spec;
+    (void)notes;
+    (void)notes_len;
+    (void)err;
+    return 0;
 }
 
 static int take_vsock(const json_t *v, struct sq_vm_spec *spec, char *notes,
@@ -425,14 +706,14 @@ static const struct {
     {"drives", true, take_drives},
     {"machine-config", false, take_machine},
     {"entropy", false, take_entropy},
-    {"balloon", false, NULL},
+    {"balloon", false, take_balloon},
     {"cpu-config", false, NULL},
     {"logger", false, NULL},
     {"memory-hotplug", false, NULL},
     {"metrics", false, NULL},
-    {"mmds-config", false, NULL},
-    {"network-interfaces", false, NULL},
-    {"pmem", false, NULL},
+    {"mmds-config", false, take_later},
+    {"network-interfaces", false, take_nets},
+    {"pmem", false, take_pmems},
     {"serial", false, NULL},
     {"vsock", false, take_vsock},
 };
@@ -494,6 +775,8 @@ int sq_config_parse(const char *text, size_t text_len,
             if (rc)
                 break;
         }
+    if (!rc)
+        rc = finish_mmds(json_object_get(root, "mmds-config"), spec, err);
     for (size_t i = 0; i < SQ_ARRAY_LEN(sections) && !rc; i++)
         if (sections[i].required && !json_object_get(root, sections[i].name))
             rc = sq_err_set(err, SQUIB_E_INVAL, "missing field `%s`",
@@ -579,6 +862,9 @@ int sq_config_load(const char *path, struct sq_vm_spec *spec, char *notes,
     for (uint32_t i = 0; i < spec->drive_count && !rc; i++)
         rc = check_path(drive_schema.prefix, spec->drives[i].path,
                         !spec->drives[i].read_only, err);
+    for (uint32_t i = 0; i < spec->pmem_count && !rc; i++)
+        rc = check_path(pmem_schema.prefix, spec->pmems[i].path,
+                        !spec->pmems[i].read_only, err);
     return rc;
 }
 
@@ -589,6 +875,13 @@ int sq_config_finish_cmdline(struct sq_vm_spec *spec,
     char words[128];
     int rc = sq_spec_append(spec, "pci=off", err);
 
+    for (uint32_t i = 0; i < spec->pmem_count && !rc; i++) {
+        if (!spec->pmems[i].is_root)
+            continue;
+        snprintf(words, sizeof(words), "root=/dev/pmem%u %s", i,
+                 spec->pmems[i].read_only ? "ro" : "rw");
+        return sq_spec_append(spec, words, err);
+    }
     if (rc || !spec->drive_count || !d->is_root)
         return rc;
     if (d->partuuid[0])

@@ -5,10 +5,11 @@
  * 1.17; its serde texts ("missing field `x`") are kept where clients match
  * on them.
  *
- * Read so far: boot-source, machine-config, drives, vsock, entropy. Other known
- * keys are refused with a clear text unless they are null or empty. Keys
- * nobody knows are refused inside objects and, as upstream, skipped at the
- * top level; `notes` then names them.
+ * Read so far: boot-source, machine-config, drives, network-interfaces,
+ * mmds-config, vsock, entropy, balloon, pmem. Other known keys are refused
+ * with a clear text unless they are null or empty. Keys nobody knows are
+ * refused inside objects and, as upstream, skipped at the top level; `notes`
+ * then names them.
  */
 #ifndef SQ_VMM_CONFIG_JSON_H
 #define SQ_VMM_CONFIG_JSON_H

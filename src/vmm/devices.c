@@ -5,7 +5,12 @@
 #include "base/util.h"
 #include "core/backend.h"
 #include "dev/host/disk.h"
+#include "dev/host/net_stream.h"
+#include "dev/host/tap.h"
+#include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/net.h"
+#include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/vsock.h"
 
@@ -35,7 +40,13 @@ static int blk_make(struct sq_devices *devices,
         .cache = d->flush ? SQ_VIRTIO_BLK_WRITEBACK : SQ_VIRTIO_BLK_UNSAFE,
         .id = d->id,
     };
-    int rc = sq_disk_open(d->path, d->read_only, &config.disk, err);
+    const struct sq_disk_config disk = {
+        .path = d->path,
+        .read_only = d->read_only,
+        .engine = d->async ? SQ_DISK_ASYNC : SQ_DISK_SYNC,
+        .poller = env->poller,
+    };
+    int rc = sq_disk_open_config(&disk, &config.disk, err);
 
     (void)devices;
     if (rc)
@@ -45,6 +56,93 @@ static int blk_make(struct sq_devices *devices,
         sq_disk_free(config.disk);
         return sq_err_prefix(err, "drive %s: ", d->id);
     }
+    sq_throttle_update(sq_virtio_blk_throttle(*out), &d->limit.bandwidth,
+                       &d->limit.ops);
+    return 0;
+}
+
+static uint32_t net_count(const struct sq_vm_spec *spec)
+{
+    return spec->net_count;
+}
+
+static int net_open(const struct sq_net_spec *n, struct sq_net_backend **out,
+                    struct squib_error *err)
+{
+    switch (n->kind) {
+    case SQ_NET_TAP:
+        return sq_tap_open(n->tap, n->tap_must_exist ? SQ_TAP_REFUSE
+                                                     : SQ_TAP_CREATE,
+                           out, err);
+    case SQ_NET_USER:
+        return sq_net_stream_spawn(n->path, n->mtu ? n->mtu : 1500, out,
+                                   err);
+    case SQ_NET_SOCKET:
+        return sq_net_stream_connect(n->path, out, err);
+    }
+    return sq_err_set(err, SQUIB_E_INTERNAL, "no such network");
+}
+
+_Static_assert(SQ_NET_FILTER_HEAD >= SQ_MMDS_HEAD_LEN,
+               "the metadata service sees enough of a frame");
+
+static bool mmds_wants(void *ctx, const uint8_t *head, size_t len)
+{
+    return sq_mmds_net_wants(ctx, head, len);
+}
+
+static void mmds_take(void *ctx, const uint8_t *frame, size_t len)
+{
+    sq_mmds_net_take(ctx, frame, len);
+}
+
+static size_t mmds_next(void *ctx, uint8_t *frame, size_t cap)
+{
+    return sq_mmds_net_next(ctx, frame, cap);
+}
+
+static const struct sq_net_filter_ops mmds_filter = {
+    .wants = mmds_wants,
+    .take = mmds_take,
+    .next = mmds_next,
+};
+
+static void free_mmds(void *ctx)
+{
+    struct sq_devices *devices = ctx;
+
+    for (size_t i = 0; i < SQ_ARRAY_LEN(devices->mmds); i++) {
+        sq_mmds_net_free(devices->mmds[i]);
+        devices->mmds[i] = NULL;
+    }
+}
+
+static int net_make(struct sq_devices *devices,
+                    const struct sq_devices_env *env, uint32_t i,
+                    struct sq_virtio_device **out, struct squib_error *err)
+{
+    const struct sq_net_spec *n = &env->spec->nets[i];
+    struct sq_virtio_net_config config = {
+        .mac = n->has_mac ? n->mac : NULL,
+        .mtu = n->mtu,
+    };
+    int rc = net_open(n, &config.backend, err);
+
+    if (!rc && n->mmds && env->mmds) {
+        rc = sq_mmds_net_new(env->mmds, &devices->mmds[i], err);
+        config.filter = &mmds_filter;
+        config.filter_ctx = devices->mmds[i];
+    }
+    if (!rc)
+        rc = sq_virtio_net_new(&config, out, err);
+    if (rc) {
+        sq_net_backend_free(config.backend);
+        return sq_err_prefix(err, "network interface %s: ", n->id);
+    }
+    sq_throttle_update(sq_virtio_net_throttle(*out, SQ_VIRTIO_NET_RX),
+                       &n->rx_limit.bandwidth, &n->rx_limit.ops);
+    sq_throttle_update(sq_virtio_net_throttle(*out, SQ_VIRTIO_NET_TX),
+                       &n->tx_limit.bandwidth, &n->tx_limit.ops);
     return 0;
 }
 
@@ -84,6 +182,83 @@ static int vsock_make(struct sq_devices *devices,
     return sq_virtio_vsock_new(&config, out, err);
 }
 
+static uint32_t pmem_count(const struct sq_vm_spec *spec)
+{
+    return spec->pmem_count;
+}
+
+/* Behind RAM and above 4 GiB, with some distance: a guest's kernel manages
+ * memory in large sections, which the two must not share. */
+static uint64_t pmem_place(const struct sq_devices *devices,
+                           const struct squib_memory *mem)
+{
+    uint64_t end = devices->pmem_end;
+
+    if (end == 0) {
+        end = SQ_X86_HIGH_RAM_GPA;
+        for (size_t i = 0; i < sq_memory_region_count(mem); i++) {
+            const struct sq_memory_region *r = sq_memory_region_at(mem, i);
+
+            if (r->gpa + r->len > end)
+                end = r->gpa + r->len;
+        }
+    }
+    return sq_align_up(end, SQ_X86_PMEM_ALIGN);
+}
+
+static int pmem_make(struct sq_devices *devices,
+                     const struct sq_devices_env *env, uint32_t i,
+                     struct sq_virtio_device **out, struct squib_error *err)
+{
+    const struct sq_pmem_spec *p = &env->spec->pmems[i];
+    const struct sq_virtio_pmem_config config = {
+        .path = p->path,
+        .read_only = p->read_only,
+        .gpa = pmem_place(devices, env->mem),
+        .poller = env->poller,
+    };
+    int rc = sq_virtio_pmem_new(&config, out, err);
+
+    if (!rc)
+        sq_throttle_update(sq_virtio_pmem_throttle(*out),
+                           &p->limit.bandwidth, &p->limit.ops);
+    return rc ? sq_err_prefix(err, "pmem %s: ", p->id) : 0;
+}
+
+/* Makes the device's memory the machine's. */
+static int pmem_map(struct sq_devices *devices, struct sq_virtio_device *dev,
+                    struct squib_error *err)
+{
+    struct sq_virtio_pmem_region r = sq_virtio_pmem_region(dev);
+    int rc;
+
+    if (r.range.len > SQ_X86_GPA_END - r.range.gpa)
+        return sq_err_set(err, SQUIB_E_RANGE, "pmem: no address space is "
+                          "left for %llu MiB",
+                          (unsigned long long)(r.range.len >> 20));
+    rc = sq_memory_lend(devices->mem, r.range, r.hva, err);
+    if (rc)
+        return rc;
+    rc = squib_vm_map(devices->vm, r.range, r.hva, r.prot, err);
+    if (rc) {
+        sq_memory_take_back(devices->mem, r.range.gpa);
+        return rc;
+    }
+    devices->pmem_end = r.range.gpa + r.range.len;
+    return 0;
+}
+
+static void pmem_unmap(struct sq_devices *devices,
+                       struct sq_virtio_device *dev)
+{
+    struct sq_virtio_pmem_region r = sq_virtio_pmem_region(dev);
+
+    if (r.range.gpa >= devices->pmem_end)
+        return; /* building ended before it was mapped */
+    squib_vm_unmap(devices->vm, r.range, NULL);
+    sq_memory_take_back(devices->mem, r.range.gpa);
+}
+
 static uint32_t rng_count(const struct sq_vm_spec *spec)
 {
     return spec->rng ? 1 : 0;
@@ -93,10 +268,30 @@ static int rng_make(struct sq_devices *devices,
                     const struct sq_devices_env *env, uint32_t i,
                     struct sq_virtio_device **out, struct squib_error *err)
 {
+    const struct sq_ratelimit_config *limit = &env->spec->rng_limit;
+    int rc = sq_virtio_rng_new(out, err);
+
     (void)devices;
-    (void)env;
     (void)i;
-    return sq_virtio_rng_new(out, err);
+    if (!rc)
+        sq_throttle_update(sq_virtio_rng_throttle(*out), &limit->bandwidth,
+                           &limit->ops);
+    return rc;
+}
+
+static uint32_t balloon_count(const struct sq_vm_spec *spec)
+{
+    return spec->balloon ? 1 : 0;
+}
+
+static int balloon_make(struct sq_devices *devices,
+                        const struct sq_devices_env *env, uint32_t i,
+                        struct sq_virtio_device **out,
+                        struct squib_error *err)
+{
+    (void)devices;
+    (void)i;
+    return sq_virtio_balloon_new(&env->spec->balloon_config, out, err);
 }
 
 /* In the order of their slots: the first drive is /dev/vda. */
@@ -108,8 +303,11 @@ static const struct {
                 struct squib_error *err);
 } kinds[] = {
     {"blk", blk_count, blk_make},
+    {"net", net_count, net_make},
     {"vsock", vsock_count, vsock_make},
     {"rng", rng_count, rng_make},
+    {"balloon", balloon_count, balloon_make},
+    {"pmem", pmem_count, pmem_make},
 };
 
 /* --- slots ------------------------------------------------------------- */
@@ -118,8 +316,14 @@ static void free_slots(void *ctx)
 {
     struct sq_devices *devices = ctx;
 
-    while (devices->slot_count)
-        sq_virtio_mmio_free(devices->slot[--devices->slot_count]);
+    while (devices->slot_count) {
+        struct sq_virtio_mmio *mmio = devices->slot[--devices->slot_count];
+        struct sq_virtio_device *dev = sq_virtio_mmio_device(mmio);
+
+        if (dev->ops->id == SQ_VIRTIO_ID_PMEM)
+            pmem_unmap(devices, dev);
+        sq_virtio_mmio_free(mmio);
+    }
 }
 
 /* Lets the backend ring the queues without an exit where it can. */
@@ -187,6 +391,8 @@ static int build_virtio(struct sq_devices *devices,
             if (!rc && devices->vsock_bridge &&
                 dev->ops->id == SQ_VIRTIO_ID_VSOCK)
                 rc = sq_vsock_unix_attach(devices->vsock_bridge, dev, err);
+            if (!rc && dev->ops->id == SQ_VIRTIO_ID_PMEM)
+                rc = pmem_map(devices, dev, err);
             if (rc)
                 return rc;
         }
@@ -235,6 +441,11 @@ int sq_devices_build(struct sq_devices *devices,
 {
     int rc = build_legacy(devices, env, err);
 
+    devices->vm = env->vm;
+    devices->mem = env->mem;
+    if (!rc)
+        rc = sq_vmgenid_init(&devices->vmgenid, env->mem, SQ_X86_VMGENID_GPA,
+                             line(env, SQ_X86_VMGENID_GSI), err);
     if (!rc && env->spec->boot_timer) {
         devices->boot_timer.done = env->boot_done;
         devices->boot_timer.ctx = env->ctx;
@@ -244,9 +455,25 @@ int sq_devices_build(struct sq_devices *devices,
     }
     if (rc)
         return rc;
-    /* The bridge goes before its device. */
-    if (!sq_undo_push(env->undo, free_slots, devices) ||
+    /* The bridge goes before its device, the metadata service after. */
+    if (!sq_undo_push(env->undo, free_mmds, devices) ||
+        !sq_undo_push(env->undo, free_slots, devices) ||
         !sq_undo_push(env->undo, free_bridge, devices))
         return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
+    if (env->spec->mmds && env->mmds)
+        sq_mmds_configure(env->mmds, &env->spec->mmds_config);
     return build_virtio(devices, env, err);
+}
+
+struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,
+                                         uint32_t id, uint32_t n)
+{
+    for (size_t i = 0; i < devices->slot_count; i++) {
+        struct sq_virtio_device *dev =
+            sq_virtio_mmio_device(devices->slot[i]);
+
+        if (dev->ops->id == id && n-- == 0)
+            return dev;
+    }
+    return NULL;
 }

@@ -17,6 +17,8 @@
 #include "dev/host/vsock_unix.h"
 #include "dev/legacy/legacy.h"
 #include "dev/virtio/mmio.h"
+#include "mmds/mmds.h"
+#include "dev/vmgenid.h"
 #include "os/poller.h"
 #include "vmm/boot_timer.h"
 #include "vmm/config.h"
@@ -30,7 +32,12 @@ struct sq_devices {
     struct sq_x86_mmio_device where[SQ_X86_VIRTIO_MAX];
     size_t slot_count;
     struct sq_vsock_unix *vsock_bridge;
+    struct sq_mmds_net *mmds[SQ_SPEC_NETS_MAX]; /* of the spec's nets */
     struct sq_boot_timer boot_timer;
+    struct sq_vmgenid vmgenid;
+    struct squib_vm *vm;
+    struct squib_memory *mem;
+    uint64_t pmem_end; /* gpa: where the next pmem device may lie */
 };
 
 /* What devices are connected to. */
@@ -48,6 +55,7 @@ struct sq_devices_env {
     void (*reset)(void *ctx);
     void (*boot_done)(void *ctx, uint64_t wall_ns, uint64_t cpu_ns);
     void *ctx;
+    struct sq_mmds *mmds; /* or NULL */
     const struct sq_vsock_host_ops *vsock_host; /* or NULL */
     void *vsock_ctx;
 };
@@ -56,5 +64,10 @@ struct sq_devices_env {
 int sq_devices_build(struct sq_devices *devices,
                      const struct sq_devices_env *env,
                      struct squib_error *err);
+
+/* The n-th device with this identifier (enum sq_virtio_id): drives in the
+ * order of the spec. NULL if there are not as many. Any thread. */
+struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,
+                                         uint32_t id, uint32_t n);
 
 #endif

@@ -27,6 +27,8 @@ static enum next on_MMIO(const struct sq_dispatch *d, struct squib_exit *e,
     }
     claimed = x->write ? sq_bus_write(d->mmio, x->gpa, x->data, x->len)
                        : sq_bus_read(d->mmio, x->gpa, x->data, x->len);
+    if (x->write)
+        sq_counter_add(&m->mmio_writes, 1);
     if (!claimed)
         sq_counter_add(&m->mmio_unclaimed, 1);
     return NEXT_RUN;
@@ -45,6 +47,8 @@ static enum next on_PIO(const struct sq_dispatch *d, struct squib_exit *e,
     }
     claimed = x->write ? sq_bus_write(d->pio, x->port, x->data, x->len)
                        : sq_bus_read(d->pio, x->port, x->data, x->len);
+    if (x->write)
+        sq_counter_add(&m->pio_writes, 1);
     if (!claimed)
         sq_counter_add(&m->pio_unclaimed, 1);
     return NEXT_RUN;

@@ -76,6 +76,7 @@ int sq_machine_load(struct sq_machine *machine,
         .device_count = devices->slot_count,
         .serial = true,
         .keyboard = true,
+        .vmgenid = true,
     };
     void *file = NULL;
     size_t file_len = 0;

@@ -30,6 +30,8 @@ static inline uint64_t sq_counter_get(const struct sq_counter *c)
 struct sq_vcpu_metrics {
     struct sq_counter exits[SQUIB_EXIT_COUNT];
     struct sq_counter exits_unknown;  /* a kind not in the list */
+    struct sq_counter mmio_writes;    /* of the MMIO exits */
+    struct sq_counter pio_writes;
     struct sq_counter mmio_unclaimed; /* no device answered */
     struct sq_counter pio_unclaimed;
     struct sq_counter hypercalls_unknown;

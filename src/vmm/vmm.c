@@ -113,6 +113,22 @@ struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm)
     return sq_lifecycle_outcome(&vmm->life);
 }
 
+bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm)
+{
+    return sq_i8042_ctrl_alt_del(&vmm->devices.legacy.i8042);
+}
+
+struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
+                                       uint32_t n)
+{
+    return sq_devices_find(&vmm->devices, id, n);
+}
+
+struct sq_poller *sq_vmm_poller(struct sq_vmm *vmm)
+{
+    return vmm->env.poller;
+}
+
 void sq_vmm_tail(struct sq_vmm *vmm,
                  void (*fn)(void *ctx, const char *line), void *ctx)
 {
@@ -135,12 +151,22 @@ void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns)
 
 void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
 {
-    *out = (struct sq_vmm_metrics){0};
+    const struct sq_legacy *l = &vmm->devices.legacy;
+
+    *out = (struct sq_vmm_metrics){
+        .uart_sent = atomic_load(&l->serial.counters.sent),
+        .uart_received = atomic_load(&l->serial.counters.received),
+        .i8042_reads = atomic_load(&l->i8042.counters.reads),
+        .i8042_writes = atomic_load(&l->i8042.counters.writes),
+        .i8042_resets = atomic_load(&l->i8042.counters.resets),
+    };
     for (uint32_t i = 0; i < vmm->spec.vcpus; i++) {
         const struct sq_vcpu_metrics *m = &vmm->vcpus.thread[i].metrics;
 
         for (unsigned k = 0; k < SQUIB_EXIT_COUNT; k++)
             out->exits[k] += sq_counter_get(&m->exits[k]);
+        out->mmio_writes += sq_counter_get(&m->mmio_writes);
+        out->pio_writes += sq_counter_get(&m->pio_writes);
         out->mmio_unclaimed += sq_counter_get(&m->mmio_unclaimed);
         out->pio_unclaimed += sq_counter_get(&m->pio_unclaimed);
         out->hypercalls_unknown += sq_counter_get(&m->hypercalls_unknown);

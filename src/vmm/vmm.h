@@ -9,7 +9,8 @@
  *   sq_vmm_free()    takes everything down, in any phase
  *
  * A process may have many. All calls belong to the event thread except
- * sq_vmm_stop(), _phase(), _outcome(), _tail() and _panic().
+ * sq_vmm_stop(), _phase(), _outcome(), _tail(), _panic() and those that say
+ * so.
  */
 #ifndef SQ_VMM_VMM_H
 #define SQ_VMM_VMM_H
@@ -21,6 +22,7 @@
 #include <squib/squib.h>
 
 #include "dev/virtio/vsock.h"
+#include "mmds/mmds.h"
 #include "os/poller.h"
 #include "vmm/config.h"
 #include "vmm/machine.h"
@@ -37,6 +39,9 @@ struct sq_vmm_env {
      * call of sq_vmm_new(). At most 4. */
     const struct sq_machine_blob *initrd;
     size_t initrd_parts;
+    /* What interfaces with `mmds` answer from; outlives the machine. NULL:
+     * none of them does. */
+    struct sq_mmds *mmds;
     /* Answers the guest's vsock connections; NULL refuses them. */
     const struct sq_vsock_host_ops *vsock_host;
     void *vsock_ctx;
@@ -69,6 +74,19 @@ void sq_vmm_stop(struct sq_vmm *vmm, enum sq_outcome_kind kind,
 enum squib_phase sq_vmm_phase(struct sq_vmm *vmm);
 struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm);
 
+/* Presses Ctrl-Alt-Del; false when the guest does not read its keyboard.
+ * Any thread. */
+bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm);
+
+/* The n-th device with this identifier (enum sq_virtio_id), drives and
+ * interfaces in the order of the spec; NULL if there are not as many. What
+ * may be done with it on which thread, its header says. Any thread. */
+struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
+                                       uint32_t n);
+
+/* The event loop it was built on. Any thread. */
+struct sq_poller *sq_vmm_poller(struct sq_vmm *vmm);
+
 /* The last lines of the console; see sq_console_tail(). */
 void sq_vmm_tail(struct sq_vmm *vmm,
                  void (*fn)(void *ctx, const char *line), void *ctx);
@@ -80,11 +98,14 @@ bool sq_vmm_panic(struct sq_vmm *vmm, char *line, size_t len);
 /* Writes out what the console still holds, waiting at most wait_ns. */
 void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns);
 
-/* Sums over all vCPUs. */
+/* Sums over all vCPUs, and what the legacy devices have counted. */
 struct sq_vmm_metrics {
     uint64_t exits[SQUIB_EXIT_COUNT];
+    uint64_t mmio_writes, pio_writes;
     uint64_t mmio_unclaimed, pio_unclaimed, hypercalls_unknown;
     uint64_t insns; /* 0 while running or when not counted */
+    uint64_t uart_sent, uart_received; /* bytes */
+    uint64_t i8042_reads, i8042_writes, i8042_resets;
 };
 void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out);
 

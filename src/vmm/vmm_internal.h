@@ -18,6 +18,7 @@ struct sq_vmm {
     struct sq_vmm_env env;
     struct sq_undo undo;
     struct sq_lifecycle life;
+    int serial_fd; /* of spec.serial_path */
     struct sq_console console;
     struct sq_serial_input input;
     struct squib_memory *mem;

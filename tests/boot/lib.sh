@@ -24,6 +24,7 @@ esac
 
 work=$(mktemp -d) || exit 1
 started_pid=
+hung=
 cleanup() {
     [ -z "$started_pid" ] || kill -TERM "$started_pid" 2>/dev/null
     rm -rf "$work"
@@ -36,7 +37,8 @@ err=$work/err
 failed=0
 
 skip() { # reason
-    echo "skip - $1"
+    [ "$failed" = 0 ] || exit 1
+    echo "skip: $1"
     exit 77
 }
 
@@ -72,15 +74,12 @@ limited() { # seconds, command...
     limit=$(($1 * slow))
     shift
     hung=
-    : >"$work/hung"
-    (
-        timeout -k 5 "$limit" sh -c '
-            "$@"
-            echo $? >"$0"
-        ' "$work/status" "$@" >"$out" 2>"$err" 8>&- || :
-    )
-    status=$(cat "$work/status" 2>/dev/null)
     rm -f "$work/status"
+    timeout -k 5 "$limit" sh -c '
+        "$@"
+        echo $? >"$0"
+    ' "$work/status" "$@" >"$out" 2>"$err" || :
+    status=$(cat "$work/status" 2>/dev/null)
     [ -n "$status" ] || hung=1
 }
 

@@ -155,10 +155,7 @@ static const struct squib_backend *find_backend(const char *name)
 {
     if (strcmp(name, "mock") == 0)
         return &sq_backend_mock;
-    for (size_t i = 0; squib_backend_at(i); i++)
-        if (strcmp(squib_backend_name(squib_backend_at(i)), name) == 0)
-            return squib_backend_at(i);
-    return NULL;
+    return squib_backend_find(name);
 }
 
 /* Whether a VM can be made at all; else why not. */

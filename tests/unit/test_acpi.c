@@ -42,6 +42,7 @@ static void build(struct tables *t, uint32_t vcpus, size_t devices,
     struct sq_x86_mmio_device dev[SQ_X86_VIRTIO_MAX];
     struct sq_x86_boot boot = {.vcpus = vcpus, .serial = true,
                                .keyboard = keyboard, .devices = dev,
+                               .vmgenid = true,
                                .device_count = devices};
     struct squib_error err = {0};
 
@@ -276,6 +277,12 @@ static void test_iasl(void **state)
     assert_true(has(dir, "dsdt.dsl", "0xD0012000, +// Address Base"));
     assert_true(has(dir, "dsdt.dsl", "Edge, ActiveHigh, Exclusive"));
     assert_true(has(dir, "dsdt.dsl", "Name \\(.?_S5"));
+    assert_true(has(dir, "dsdt.dsl", "_CID, \"VM_Gen_Counter\""));
+    assert_true(has(dir, "dsdt.dsl", "0x000F0000"));
+    assert_true(has(dir, "dsdt.dsl", "\"ACPI0013\""));
+    assert_true(has(dir, "dsdt.dsl", "Method \\(_EVT, 1, Serialized\\)"));
+    assert_true(has(dir, "dsdt.dsl", "\\(Arg0 == 0x03\\)"));
+    assert_true(has(dir, "dsdt.dsl", "Notify \\(.*VGEN, 0x80\\)"));
     assert_true(has(dir, "facp.dsl", "Hardware Reduced \\(V5\\) : 1"));
     /* What it read must compile again to the same devices. */
     run(dir, "iasl -p again dsdt.dsl");

@@ -116,7 +116,7 @@ static int request(struct guest *g, uint32_t type, uint64_t sector,
                    const struct guest_buf *data, unsigned n, uint32_t *used)
 {
     struct guest_buf buf[256];
-    uint32_t id, len;
+    uint32_t id, len = 0;
 
     put_header(g, type, sector);
     buf[0] = (struct guest_buf){HEADER, 16, false};
@@ -247,7 +247,7 @@ static void framing_is_free(void **state)
     };
     const struct guest_buf in[] = {{HEADER, 16, false}, {DATA, 513, true}};
     uint8_t got[512];
-    uint32_t id, len;
+    uint32_t id, len = 0;
 
     put_header(g, OUT, 3);
     memset(guest_ptr(g, HEADER + 16, 512), 0x5a, 512);
@@ -421,7 +421,7 @@ static void many_at_once(void **state)
 {
     struct fixture *f = *state;
     struct guest *g = &f->g;
-    uint32_t id, len;
+    uint32_t id, len = 0;
 
     /* 85 requests in one go, each with its own header and status. */
     for (unsigned i = 0; i < 85; i++) {
@@ -502,7 +502,8 @@ static void slow_free(struct sq_disk *disk)
     s->freed = true;
 }
 
-static const struct sq_disk_ops slow_ops = {slow_submit, slow_free};
+static const struct sq_disk_ops slow_ops = {.submit = slow_submit,
+                                            .free = slow_free};
 
 static struct sq_disk_request *slow_take(struct slow_disk *s)
 {
@@ -512,13 +513,14 @@ static struct sq_disk_request *slow_take(struct slow_disk *s)
 
 static void late_completion(void **state)
 {
-    struct slow_disk slow = {.disk = {&slow_ops, 1 << 20, false}};
+    struct slow_disk slow = {.disk = {.ops = &slow_ops,
+                                      .len = 1 << 20}};
     struct fixture *f = calloc(1, sizeof(*f));
     struct guest *g = &f->g;
     const struct guest_buf buf[] = {
         {HEADER, 16, false}, {DATA, 512, true}, {STATUS, 1, true}};
     struct sq_disk_request *r;
-    uint32_t id, len;
+    uint32_t id, len = 0;
     uint16_t first, second;
 
     (void)state;

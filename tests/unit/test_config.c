@@ -36,6 +36,10 @@ static void must_contain(const struct squib_error *err, const char *text)
         fail_msg("'%s' is not in '%s'", text, err->text);
 }
 
+#define NET(fields)                                                        \
+    "{" BOOT ", \"drives\": [], \"network-interfaces\": [{\"iface_id\": "    \
+    "\"e\", " fields "}]}"
+
 /* --- specs ------------------------------------------------------------- */
 
 static void defaults_need_a_kernel(void **state)
@@ -187,9 +191,127 @@ static void full_file(void **state)
     assert_string_equal(spec->drives[1].path, "/d");
     assert_true(spec->drives[1].read_only);
     assert_true(spec->drives[1].flush);
-    assert_non_null(strstr(notes, "Async"));
+    assert_true(spec->drives[1].async);
+    assert_false(spec->drives[0].async);
+    assert_false(spec->balloon);
+    assert_string_equal(notes, "");
     assert_int_equal(sq_config_finish_cmdline(spec, NULL), 0);
     assert_string_equal(spec->cmdline, "a b pci=off root=/dev/vda rw");
+}
+
+static void networks(void **state)
+{
+    static const uint8_t mac[6] = {0x06, 0x00, 0xac, 0x10, 0x00, 0x02};
+    struct sq_vm_spec *spec = *state;
+    struct squib_error err = {0};
+    static const char text[] =
+        "{ \"boot-source\": {\"kernel_image_path\": \"/k\"},"
+        "  \"drives\": [], \"network-interfaces\": ["
+        "  {\"iface_id\": \"eth0\", \"host_dev_name\": \"tap0\","
+        "   \"guest_mac\": \"06:00:AC:10:00:02\", \"mtu\": 1400,"
+        "   \"tx_rate_limiter\": {\"ops\": {\"size\": 5,"
+        "   \"refill_time\": 100}}},"
+        "  {\"iface_id\": \"eth1\", \"host_dev_name\": \"tap1\","
+        "   \"guest_mac\": null, \"mtu\": null}] }";
+
+    assert_int_equal(sq_config_parse(text, strlen(text), spec, NULL, 0,
+                                     NULL), 0);
+    assert_int_equal(spec->net_count, 2);
+    assert_int_equal(spec->nets[0].kind, SQ_NET_TAP);
+    assert_string_equal(spec->nets[0].tap, "tap0");
+    assert_true(spec->nets[0].has_mac);
+    assert_memory_equal(spec->nets[0].mac, mac, 6);
+    assert_int_equal(spec->nets[0].mtu, 1400);
+    assert_int_equal(spec->nets[0].tx_limit.ops.size, 5);
+    assert_false(spec->nets[1].has_mac);
+    assert_int_equal(spec->nets[1].mtu, 0);
+    assert_int_equal(sq_spec_validate(spec, NULL), 0);
+    spec->nets[1].has_mac = true;
+    memcpy(spec->nets[1].mac, mac, 6);
+    assert_int_equal(sq_spec_validate(spec, &err), SQUIB_E_INVAL);
+    must_contain(&err, "already in use: 06:00:ac:10:00:02");
+    spec->nets[1].has_mac = false;
+    strcpy(spec->nets[1].id, "eth0");
+    assert_int_equal(sq_spec_validate(spec, &err), SQUIB_E_INVAL);
+    must_contain(&err, "used twice");
+    strcpy(spec->nets[1].id, "eth-1");
+    assert_int_equal(sq_spec_validate(spec, &err), SQUIB_E_INVAL);
+    spec->net_count = SQ_SPEC_NETS_MAX;
+    assert_null(sq_spec_net_add(spec, &err));
+}
+
+static void metadata(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"{}", "missing field `network_interfaces`"},
+        {"{\"network_interfaces\": []}", "is empty"},
+        {"{\"network_interfaces\": \"e\"}", "expected a sequence"},
+        {"{\"network_interfaces\": [\"e\", \"x\"]}",
+         "does not correspond to any existing network interface"},
+        {"{\"network_interfaces\": [7]}", "does not correspond"},
+        {"{\"network_interfaces\": [\"e\"], \"version\": \"V3\"}",
+         "unknown variant `V3`"},
+        {"{\"network_interfaces\": [\"e\"], \"ipv4_address\": "
+         "\"10.0.0.1\"}", "MMDS IPv4 address is not link local"},
+    };
+    struct sq_vm_spec *spec = *state;
+    struct squib_error err = {0};
+    char text[512];
+
+    /* Also in front of the interfaces that it names. */
+    assert_int_equal(parse(spec, "{\"mmds-config\": {\"network_interfaces\":"
+                           " [\"e\"], \"version\": \"V2\", "
+                           "\"ipv4_address\": \"169.254.1.2\"}, " BOOT
+                           ", \"drives\": [], \"network-interfaces\": ["
+                           "{\"iface_id\": \"e\", \"host_dev_name\": "
+                           "\"t\"}, {\"iface_id\": \"f\", "
+                           "\"host_dev_name\": \"u\"}]}", &err), 0);
+    assert_true(spec->mmds && spec->nets[0].mmds && !spec->nets[1].mmds);
+    assert_int_equal(spec->mmds_config.version, SQ_MMDS_V2);
+    assert_memory_equal(spec->mmds_config.ipv4, "\xa9\xfe\1\2", 4);
+    for (size_t i = 0; i < SQ_ARRAY_LEN(bad); i++) {
+        sq_spec_init(spec);
+        snprintf(text, sizeof(text), "%.*s}], \"mmds-config\": %s}",
+                 (int)strlen(NET("\"host_dev_name\": \"t\"")) - 3,
+                 NET("\"host_dev_name\": \"t\""), bad[i].text);
+        assert_int_equal(parse(spec, text, &err), SQUIB_E_INVAL);
+        must_contain(&err, bad[i].says);
+    }
+}
+
+static void limits_and_balloon(void **state)
+{
+    struct sq_vm_spec *spec = *state;
+    struct squib_error err = {0};
+
+    assert_int_equal(
+        parse(spec, "{" BOOT ", \"drives\": [{\"drive_id\": \"r\", "
+              "\"is_root_device\": true, \"path_on_host\": \"/r\", "
+              "\"rate_limiter\": {\"ops\": null, \"bandwidth\": "
+              "{\"size\": 1000, \"refill_time\": 200, "
+              "\"one_time_burst\": 5, \"new\": []}}}], "
+              "\"entropy\": {\"rate_limiter\": {\"ops\": {\"size\": 7, "
+              "\"refill_time\": 9, \"one_time_burst\": null}}}, "
+              "\"balloon\": {\"amount_mib\": 129, \"deflate_on_oom\": "
+              "true, \"stats_polling_interval_s\": 65535, "
+              "\"free_page_reporting\": true}}", NULL), 0);
+    assert_int_equal(spec->drives[0].limit.bandwidth.size, 1000);
+    assert_int_equal(spec->drives[0].limit.bandwidth.refill_ms, 200);
+    assert_int_equal(spec->drives[0].limit.bandwidth.one_time_burst, 5);
+    assert_int_equal(spec->drives[0].limit.ops.size, 0);
+    assert_int_equal(spec->rng_limit.ops.size, 7);
+    assert_int_equal(spec->rng_limit.ops.refill_ms, 9);
+    assert_true(spec->balloon);
+    assert_int_equal(spec->balloon_config.stats_interval_s, 65535);
+    assert_true(spec->balloon_config.deflate_on_oom);
+    assert_true(spec->balloon_config.reporting);
+    assert_false(spec->balloon_config.hinting);
+    assert_int_equal(sq_spec_validate(spec, &err), SQUIB_E_INVAL);
+    must_contain(&err, "129 MiB");
+    spec->balloon_config.amount_mib = 128;
+    assert_int_equal(sq_spec_validate(spec, &err), 0);
 }
 
 static void partuuid_root(void **state)
@@ -243,8 +365,22 @@ static void refusals(void **state)
         {"{" BOOT ", \"drives\": [{\"drive_id\": \"a\", \"is_root_device\": "
          "true, \"socket\": \"/s\"}]}", SQUIB_E_NOSUPPORT, "vhost-user"},
         {"{" BOOT ", \"drives\": [{\"drive_id\": \"a\", \"is_root_device\": "
-         "true, \"path_on_host\": \"/r\", \"rate_limiter\": {}}]}",
-         SQUIB_E_NOSUPPORT, "rate_limiter"},
+         "true, \"path_on_host\": \"/r\", \"rate_limiter\": 7}]}",
+         SQUIB_E_INVAL, "rate_limiter"},
+        {"{" BOOT ", \"drives\": [{\"drive_id\": \"a\", \"is_root_device\": "
+         "true, \"path_on_host\": \"/r\", \"rate_limiter\": {\"x\": 1}}]}",
+         SQUIB_E_INVAL, "unknown field `x`"},
+        {"{" BOOT ", \"drives\": [], \"entropy\": {\"rate_limiter\": "
+         "{\"ops\": {\"size\": 1}}}}", SQUIB_E_INVAL,
+         "missing field `refill_time`"},
+        {"{" BOOT ", \"drives\": [], \"entropy\": {\"rate_limiter\": "
+         "{\"ops\": {\"size\": -1, \"refill_time\": 1}}}}", SQUIB_E_INVAL,
+         "expected u64"},
+        {"{" BOOT ", \"drives\": [], \"balloon\": {\"amount_mib\": 1}}",
+         SQUIB_E_INVAL, "missing field `deflate_on_oom`"},
+        {"{" BOOT ", \"drives\": [], \"balloon\": {\"amount_mib\": 1, "
+         "\"deflate_on_oom\": true, \"stats_polling_interval_s\": 65536}}",
+         SQUIB_E_INVAL, "65536"},
         {"{" BOOT ", \"drives\": [{\"drive_id\": \"a\", \"is_root_device\": "
          "true, \"path_on_host\": \"/r\", \"cache_type\": \"No\"}]}",
          SQUIB_E_INVAL, "unknown variant `No`"},
@@ -268,7 +404,25 @@ static void refusals(void **state)
          "1, \"mem_size_mib\": 99999999999999999999}}", SQUIB_E_FORMAT,
          "too big"},
         {"{" BOOT ", \"drives\": [], \"network-interfaces\": [{}]}",
-         SQUIB_E_NOSUPPORT, "`network-interfaces` is not supported yet"},
+         SQUIB_E_INVAL, "missing field `iface_id`"},
+        {"{" BOOT ", \"drives\": [], \"network-interfaces\": {}}",
+         SQUIB_E_INVAL, "expected a sequence"},
+        {"{" BOOT ", \"drives\": [], \"network-interfaces\": ["
+         "{\"iface_id\": \"e\"}]}",
+         SQUIB_E_INVAL, "missing field `host_dev_name`"},
+        {NET("\"host_dev_name\": \"sixteen-letters!\""), SQUIB_E_INVAL,
+         "host_dev_name is too long"},
+        {NET("\"host_dev_name\": \"t\", \"guest_mac\": \"06:00:aa\""),
+         SQUIB_E_INVAL, "`guest_mac`: '06:00:aa' is not a MAC address"},
+        {NET("\"host_dev_name\": \"t\", \"guest_mac\": "
+             "\"06:00:aa:bb:cc:dd:ee\""), SQUIB_E_INVAL, "MAC address"},
+        {NET("\"host_dev_name\": \"t\", \"mtu\": 67"), SQUIB_E_INVAL,
+         "68 to 65535"},
+        {NET("\"host_dev_name\": \"t\", \"mtu\": 65536"), SQUIB_E_INVAL,
+         "68 to 65535"},
+        {NET("\"host_dev_name\": \"t\", \"rx_rate_limiter\": {\"bandwidth\""
+             ": {\"size\": 1}}"), SQUIB_E_INVAL,
+         "missing field `refill_time`"},
         {"{" BOOT ", \"drives\": [], \"vsock\": {\"guest_cid\": 2, "
          "\"uds_path\": \"/v\"}}", SQUIB_E_INVAL, "guest_cid"},
         {"{\"boot-source\": {\"kernel_image_path\": \"a\\u0000b\"}, "
@@ -344,6 +498,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(defaults_need_a_kernel), TEST(bounds), TEST(drives_are_checked),
         TEST(cmdline_has_a_limit), TEST(smallest_file), TEST(full_file),
+        TEST(limits_and_balloon),
+        TEST(networks),
+        TEST(metadata),
         TEST(partuuid_root), TEST(unknown_top_key_is_noted), TEST(refusals),
         TEST(long_values_are_refused), TEST(truncated_files),
         TEST(load_checks_paths),

@@ -126,6 +126,8 @@ static void test_i8042_reset(void **state)
     assert_int_equal(f->resets, 0);
     put(f, 0x64, 0xfe);
     assert_int_equal(f->resets, 1);
+    assert_int_equal(atomic_load(&f->legacy.i8042.counters.resets), 1);
+    assert_int_equal(atomic_load(&f->legacy.i8042.counters.writes), 2);
     put(f, 0x64, 0xd1);
     put(f, 0x60, 0x03);
     assert_int_equal(f->resets, 1);

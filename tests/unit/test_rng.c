@@ -29,7 +29,7 @@ static int teardown(void **state)
 static uint32_t request(struct guest *g, const struct guest_buf *buf,
                         unsigned n)
 {
-    uint32_t id, len;
+    uint32_t id, len = 0;
 
     guest_add(g, 0, buf, n);
     guest_kick(g, 0);
@@ -92,6 +92,30 @@ static void floods_are_served_in_turns(void **state)
     assert_int_equal(guest_used_idx(g, 0), 64);
 }
 
+static void limits_hold(void **state)
+{
+    struct guest *g = *state;
+    struct sq_throttle *t = sq_virtio_rng_throttle(g->dev);
+    const struct guest_buf buf = {GUEST_DATA, 64, true};
+    const struct sq_bucket_config bytes = {100, 0, 3600000};
+
+    sq_throttle_update(t, &bytes, NULL);
+    for (int i = 0; i < 3; i++)
+        guest_add(g, 0, &buf, 1);
+    guest_kick(g, 0);
+    guest_pump(g);
+    assert_int_equal(guest_used_idx(g, 0), 2); /* the second on credit */
+    assert_int_equal(atomic_load(&t->refusals), 1);
+    assert_true(t->waiting);
+    guest_kick(g, 0); /* does not help */
+    guest_pump(g);
+    assert_int_equal(guest_used_idx(g, 0), 2);
+    sq_throttle_update(t, &(struct sq_bucket_config){0}, NULL);
+    guest_pump(g);
+    assert_int_equal(guest_used_idx(g, 0), 3);
+    assert_false(t->timer.armed);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -100,6 +124,7 @@ int main(void)
         T(is_bounded),
         T(nothing_to_fill),
         T(floods_are_served_in_turns),
+        T(limits_hold),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

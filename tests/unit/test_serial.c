@@ -99,6 +99,12 @@ static void test_output(void **state)
     assert_int_equal(f->out_len, 6);
     assert_memory_equal(f->out, "hello\n", 6);
     assert_int_equal(f->edges, 0); /* nothing was enabled */
+    assert_int_equal(atomic_load(&f->serial.counters.sent), 6);
+    in(f, 0); /* nothing there */
+    assert_int_equal(sq_serial_input(&f->serial, (const uint8_t *)"ab", 2),
+                     2);
+    assert_int_equal(in(f, 0), 'a');
+    assert_int_equal(atomic_load(&f->serial.counters.received), 1);
 }
 
 /* The steps by which drivers tell a 16550A from its relatives. */

@@ -67,6 +67,7 @@ static int setup(void **state)
     m->c->xcr0 = XSTATE_ALL;
     e = sq_tlb_at(m->c->tlb, (uintptr_t)m->page);
     e->tag_r = e->tag_w = (uintptr_t)m->page;
+    e->host = m->page;
     sq_x86_fpu_reset(m->c);
     m->c->gpr[R_DX] = (uintptr_t)m->page;
     *state = m;

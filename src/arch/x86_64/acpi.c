@@ -126,6 +126,45 @@ static void virtio_device(struct sq_aml *a, unsigned uid,
     sq_aml_end(a, dev);
 }
 
+/* The VM generation identifier (Microsoft's specification of 2012): where it
+ * lies. A change is told by the event device below. */
+static void vmgenid_device(struct sq_aml *a)
+{
+    size_t dev = sq_aml_device(a, "VGEN"), pkg;
+
+    sq_aml_name(a, "_HID");
+    sq_aml_string(a, "SQUIB001");
+    sq_aml_name(a, "_CID");
+    sq_aml_string(a, "VM_Gen_Counter");
+    sq_aml_name(a, "_DDN");
+    sq_aml_string(a, "VM_Gen_Counter");
+    sq_aml_name(a, "ADDR");
+    pkg = sq_aml_package(a, 2);
+    sq_aml_integer(a, SQ_X86_VMGENID_GPA);
+    sq_aml_integer(a, 0); /* the upper half */
+    sq_aml_end(a, pkg);
+    sq_aml_end(a, dev);
+}
+
+/* Generic event device (5.6.9): an interrupt that stands for a Notify. */
+static void event_device(struct sq_aml *a)
+{
+    size_t dev = sq_aml_device(a, "GED"), inner;
+
+    sq_aml_name(a, "_HID");
+    sq_aml_string(a, "ACPI0013");
+    sq_aml_name(a, "_UID");
+    sq_aml_integer(a, 0);
+    sq_aml_name(a, "_CRS");
+    inner = sq_aml_resources(a);
+    sq_aml_interrupt(a, SQ_X86_VMGENID_GSI);
+    sq_aml_resources_end(a, inner);
+    inner = sq_aml_method(a, "_EVT", 1);
+    sq_aml_notify_if(a, SQ_X86_VMGENID_GSI, "\\_SB.VGEN", 0x80);
+    sq_aml_end(a, inner);
+    sq_aml_end(a, dev);
+}
+
 static int dsdt(struct image *img, const struct sq_x86_boot *boot,
                 uint64_t *gpa, struct squib_error *err)
 {
@@ -139,6 +178,10 @@ static int dsdt(struct image *img, const struct sq_x86_boot *boot,
     rtc_device(&a);
     if (boot->keyboard)
         keyboard_device(&a);
+    if (boot->vmgenid) {
+        vmgenid_device(&a);
+        event_device(&a);
+    }
     for (size_t i = 0; i < boot->device_count; i++)
         virtio_device(&a, (unsigned)i, &boot->devices[i]);
     sq_aml_end(&a, scope);

@@ -15,7 +15,13 @@
 #define OP_SCOPE 0x10
 #define OP_BUFFER 0x11
 #define OP_PACKAGE 0x12
+#define OP_METHOD 0x14
 #define OP_EXT 0x5b
+#define OP_ARG0 0x68
+#define OP_NOTIFY 0x86
+#define OP_EQUAL 0x93
+#define OP_IF 0xa0
+#define METHOD_SERIALIZED 0x08
 #define OP_EXT_DEVICE 0x82
 #define DUAL_NAME 0x2e
 #define MULTI_NAME 0x2f
@@ -121,6 +127,33 @@ size_t sq_aml_package(struct sq_aml *a, uint8_t elements)
     mark = a->len;
     put8(a, elements);
     return mark;
+}
+
+size_t sq_aml_method(struct sq_aml *a, const char *name, uint8_t args)
+{
+    size_t mark;
+
+    put8(a, OP_METHOD);
+    mark = a->len;
+    put_path(a, name);
+    put8(a, (uint8_t)(args | METHOD_SERIALIZED));
+    return mark;
+}
+
+void sq_aml_notify_if(struct sq_aml *a, uint64_t value, const char *device,
+                      uint8_t code)
+{
+    size_t mark;
+
+    put8(a, OP_IF);
+    mark = a->len;
+    put8(a, OP_EQUAL);
+    put8(a, OP_ARG0);
+    sq_aml_integer(a, value);
+    put8(a, OP_NOTIFY);
+    put_path(a, device);
+    sq_aml_integer(a, code);
+    sq_aml_end(a, mark);
 }
 
 void sq_aml_name(struct sq_aml *a, const char *name)

@@ -25,6 +25,8 @@ struct sq_aml {
 size_t sq_aml_scope(struct sq_aml *a, const char *name);
 size_t sq_aml_device(struct sq_aml *a, const char *name);
 size_t sq_aml_package(struct sq_aml *a, uint8_t elements);
+/* A serialized method with `args` arguments; statements follow. */
+size_t sq_aml_method(struct sq_aml *a, const char *name, uint8_t args);
 void sq_aml_end(struct sq_aml *a, size_t mark);
 
 /* Name (NAME, ...) without its object, which the next call adds. */
@@ -33,6 +35,10 @@ void sq_aml_integer(struct sq_aml *a, uint64_t value);
 void sq_aml_string(struct sq_aml *a, const char *text);
 /* A compressed EISA identifier: "PNP0501". */
 void sq_aml_eisa_id(struct sq_aml *a, const char id[7]);
+
+/* Statement: If (Arg0 == value) { Notify (device, code) }. */
+void sq_aml_notify_if(struct sq_aml *a, uint64_t value, const char *device,
+                      uint8_t code);
 
 /* A buffer that holds resource descriptors (ACPI 6.3, 6.4). */
 size_t sq_aml_resources(struct sq_aml *a);

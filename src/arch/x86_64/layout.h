@@ -9,13 +9,15 @@
  *   0x0002_0000  command line (one page)
  *   0x0009_fc00  MP floating pointer and table (1 KiB, 640 KiB ends here)
  *   0x000e_0000  RSDP, then the other ACPI tables (64 KiB)
+ *   0x000f_0000  VM generation identifier (16 bytes)
  *   0x0010_0000  RAM; the kernel lies where its ELF headers say,
  *                the initrd as high as RAM below 3 GiB allows
  *   0xc000_0000  end of low RAM: the rest continues at 4 GiB
  *   0xd000_0000  virtio-mmio, one device each 4 KiB
  *   0xfec0_0000  I/O APIC
  *   0xfee0_0000  local APICs
- *   0x1_0000_0000  high RAM
+ *   0x1_0000_0000  high RAM; behind it persistent memory, each device on a
+ *                  1 GiB boundary
  *
  * All values are guest-physical addresses or lengths in bytes.
  */
@@ -34,6 +36,7 @@
 #define SQ_X86_MPTABLE_LEN 0x400u
 #define SQ_X86_ACPI_GPA 0xe0000u
 #define SQ_X86_ACPI_LEN 0x10000u
+#define SQ_X86_VMGENID_GPA 0xf0000u
 #define SQ_X86_HIGH_MEMORY_GPA 0x100000u
 
 /* Where low RAM ends at the latest and where the rest of it begins. */
@@ -42,6 +45,9 @@
 /* More RAM than this does not fit the 40 address bits that every CPU has
  * beside the hole below 4 GiB. */
 #define SQ_X86_RAM_MAX (512ull << 30)
+#define SQ_X86_GPA_END (1ull << 40)
+/* Persistent memory lies behind all RAM. */
+#define SQ_X86_PMEM_ALIGN (1ull << 30)
 
 #define SQ_X86_VIRTIO_GPA 0xd0000000u
 #define SQ_X86_VIRTIO_STEP 0x1000u
@@ -56,6 +62,7 @@
 #define SQ_X86_COM1_PORT 0x3f8u
 #define SQ_X86_COM1_GSI 4u
 #define SQ_X86_KBD_GSI 1u
+#define SQ_X86_VMGENID_GSI 3u
 #define SQ_X86_RTC_PORT 0x70u
 #define SQ_X86_RTC_CENTURY 0x32u /* CMOS index of the century */
 #define SQ_X86_RESET_PORT 0x64u  /* i8042: writing 0xfe resets */

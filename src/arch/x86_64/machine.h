@@ -53,6 +53,7 @@ struct sq_x86_boot {
     size_t device_count; /* at most SQ_X86_VIRTIO_MAX */
     bool serial;         /* COM1 is there */
     bool keyboard;       /* an i8042 that Linux should probe */
+    bool vmgenid;        /* an identifier at SQ_X86_VMGENID_GPA */
 };
 
 enum sq_x86_protocol {

@@ -325,9 +325,9 @@ static const struct sq_vm_ops vm_ops = {
     .dirty_log = soft_dirty_log,
 };
 
-static int soft_vm_new(const struct squib_vm_config *config,
-                       struct squib_memory *mem, struct squib_vm **out,
-                       struct squib_error *err)
+static int vm_new(const struct squib_vm_config *config,
+                  struct squib_memory *mem, unsigned jit_heat,
+                  struct squib_vm **out, struct squib_error *err)
 {
     struct sq_soft_vm *vm = calloc(1, sizeof(*vm));
 
@@ -337,6 +337,7 @@ static int soft_vm_new(const struct squib_vm_config *config,
     vm->base.mem = mem;
     vm->base.config = *config;
     vm->start_ns = sq_now_ns();
+    vm->jit_heat = jit_heat;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->split_lock, NULL);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
@@ -366,11 +367,44 @@ static int soft_probe(struct squib_error *err)
     return 0;
 }
 
+/* Variants: with the translator, without it, and with it from a block's
+ * first execution on, for tests. */
+enum { HEAT = 12, HEAT_EAGER = 1 };
+
+#define VARIANT(id, heat)                                                  \
+    static int vm_new_##id(const struct squib_vm_config *config,           \
+                           struct squib_memory *mem,                       \
+                           struct squib_vm **out, struct squib_error *err) \
+    {                                                                      \
+        return vm_new(config, mem, heat, out, err);                        \
+    }
+VARIANT(off, 0)
+VARIANT(on, HEAT)
+VARIANT(eager, HEAT_EAGER)
+#undef VARIANT
+
+#define BACKEND(id, text)                                                  \
+    .name = id, .summary = text, .caps = soft_caps, .probe = soft_probe,   \
+    .cpuid = sq_soft_cpuid
+
+static const struct squib_backend soft_off = {
+    BACKEND("soft,jit=off", "the software CPU (interpreter)"),
+    .vm_new = vm_new_off,
+};
+static const struct squib_backend soft_on = {
+    BACKEND("soft,jit=on", "the software CPU (translator)"),
+    .vm_new = vm_new_on,
+};
+static const struct squib_backend soft_eager = {
+    BACKEND("soft,jit=eager", "the software CPU (translator, eager)"),
+    .vm_new = vm_new_eager,
+};
+
+static const struct squib_backend *const variants[] = {
+    &soft_off, &soft_on, &soft_eager, NULL};
+
 const struct squib_backend sq_backend_soft = {
-    .name = "soft",
-    .summary = "the software CPU",
-    .caps = soft_caps,
-    .probe = soft_probe,
-    .cpuid = sq_soft_cpuid,
-    .vm_new = soft_vm_new,
+    BACKEND("soft", "the software CPU"),
+    .vm_new = vm_new_off,
+    .variants = variants,
 };

@@ -6,6 +6,7 @@
 
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/x87.h"
 #include "backends/soft/x86_64/mem.h"
 #include "backends/soft/x86_64/run.h"
@@ -60,6 +61,25 @@ static uint64_t soft_insn_count(const struct squib_vcpu *vcpu)
         ->cpu.icount;
 }
 
+#define STACK_LEN (256u << 10)
+
+static struct sq_soft_vcpu *map_vcpu(void)
+{
+    uint8_t *p = mmap(NULL, STACK_LEN + sizeof(struct sq_soft_vcpu),
+                      PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    mprotect(p, SQUIB_PAGE_SIZE, PROT_NONE);
+    return (struct sq_soft_vcpu *)(void *)(p + STACK_LEN);
+}
+
+static void unmap_vcpu(struct sq_soft_vcpu *v)
+{
+    munmap((uint8_t *)v - STACK_LEN, STACK_LEN + sizeof(*v));
+}
+
 static void soft_free(struct squib_vcpu *vcpu)
 {
     struct sq_soft_vcpu *v = of(vcpu);
@@ -70,9 +90,10 @@ static void soft_free(struct squib_vcpu *vcpu)
     pthread_mutex_unlock(&vm->lock);
     if (v->cpu.lapic)
         sq_lapic_fini(v->cpu.lapic);
+    sq_jit_free(&v->cpu);
     sq_block_cache_free(v->cpu.blocks);
     sq_wake_destroy(&v->wake);
-    munmap(v, sizeof(*v));
+    unmap_vcpu(v);
 }
 
 static const struct sq_vcpu_ops vcpu_ops = {
@@ -111,9 +132,8 @@ int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
         return sq_err_set(err, SQUIB_E_INVAL, "vCPU %u exists already",
                           index);
     /* Its tables fill up slowly: let the host give pages as they do. */
-    v = mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (v == MAP_FAILED)
+    v = map_vcpu();
+    if (!v)
         return sq_err_set(err, SQUIB_E_NOMEM, "vCPU %u: out of memory",
                           index);
     v->base.ops = &vcpu_ops;
@@ -128,7 +148,7 @@ int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
     if (!rc)
         rc = sq_wake_init(&v->wake, err);
     if (rc) {
-        munmap(v, sizeof(*v));
+        unmap_vcpu(v);
         return rc;
     }
     rc = sq_block_cache_new(&v->cpu.blocks, err);
@@ -137,9 +157,12 @@ int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
     if (rc) {
         sq_block_cache_free(v->cpu.blocks);
         sq_wake_destroy(&v->wake);
-        munmap(v, sizeof(*v));
+        unmap_vcpu(v);
         return rc;
     }
+    /* Where it cannot be, the interpreter does everything. */
+    if (vm->jit_heat)
+        sq_jit_new(&v->cpu, vm->jit_heat, NULL);
     sq_x86_reset(&v->cpu, false);
     sq_x86_fpu_reset(&v->cpu);
     v->cpu.run_state = vm->base.config.irqchip && index

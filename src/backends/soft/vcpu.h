@@ -6,13 +6,14 @@
 #include "backends/soft/x86_64/cpu.h"
 #include "os/wake.h"
 
+/* Below it lie a stack for what translated code calls, and a guard page. */
 struct sq_soft_vcpu {
+    struct sq_x86_cpu cpu; /* first: translated code has RSP point to it */
     struct squib_vcpu base;
     struct sq_wake wake;
     atomic_bool parked; /* waiting on wake: a kick must ring it */
     struct sq_lapic lapic;
     struct squib_x86_cpuid cpuid[SQUIB_X86_CPUID_MAX];
-    struct sq_x86_cpu cpu;
 };
 
 int sq_soft_vcpu_new(struct squib_vm *vm, uint32_t index,

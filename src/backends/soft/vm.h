@@ -38,6 +38,7 @@ struct sq_soft_vm {
     struct sq_apic_bus apic_bus;
     struct sq_ioapic ioapic;
     uint64_t start_ns; /* guest TSC zero */
+    unsigned jit_heat; /* executions before translation, 0: never */
 };
 
 /* The slot that holds gpa, or NULL. */

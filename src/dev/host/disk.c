@@ -10,139 +10,122 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "dev/host/disk_file.h"
+#include "dev/host/disk_pool.h"
+#include "dev/host/disk_ring.h"
 
 #define SECTOR 512u
-#define ZEROES_LEN 65536u
 
 struct file_disk {
     struct sq_disk disk;
     int fd;
+    struct sq_disk_ring *ring; /* ASYNC, where there is io_uring */
+    struct sq_disk_pool *pool; /* ASYNC and THREADS */
 };
 
-/* Transfers all pieces; a file that ends early is an I/O error. */
-static int transfer(int fd, bool write, struct iovec *iov, unsigned count,
-                    uint64_t off)
+static struct file_disk *file_of(const struct sq_disk *disk)
 {
-    while (count) {
-        ssize_t n;
-
-        if (iov->iov_len == 0) {
-            iov++;
-            count--;
-            continue;
-        }
-        n = write ? pwritev(fd, iov, (int)count, (off_t)off)
-                  : preadv(fd, iov, (int)count, (off_t)off);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        if (n == 0)
-            return EIO;
-        off += (uint64_t)n;
-        while (n > 0) {
-            size_t step = iov->iov_len < (size_t)n ? iov->iov_len : (size_t)n;
-
-            iov->iov_base = (uint8_t *)iov->iov_base + step;
-            iov->iov_len -= step;
-            n -= (ssize_t)step;
-            if (iov->iov_len == 0) {
-                iov++;
-                count--;
-            }
-        }
-    }
-    return 0;
+    return SQ_CONTAINER_OF(disk, struct file_disk, disk);
 }
 
-/* One fallocate() mode; ENOTSUP where host or file system has none. */
-static int allocate(int fd, int mode, uint64_t off, uint64_t len)
+static void close_file(struct sq_disk *disk)
 {
-    int rc;
+    struct file_disk *f = file_of(disk);
 
-    if (len == 0)
-        return 0;
-    do {
-        rc = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)off,
-                       (off_t)len);
-    } while (rc != 0 && errno == EINTR);
-    if (rc == 0)
-        return 0;
-    return errno == EOPNOTSUPP || errno == ENOSYS ? ENOTSUP : errno;
-}
-
-static int write_zeroes(int fd, uint64_t off, uint64_t len)
-{
-    uint8_t *zeroes = calloc(1, ZEROES_LEN);
-    int error = zeroes ? 0 : ENOMEM;
-
-    while (!error && len) {
-        struct iovec iov = {zeroes, len < ZEROES_LEN ? len : ZEROES_LEN};
-        uint64_t n = iov.iov_len;
-
-        error = transfer(fd, true, &iov, 1, off);
-        off += n;
-        len -= n;
-    }
-    free(zeroes);
-    return error;
-}
-
-static int zero(int fd, const struct sq_disk_request *req)
-{
-    int error = ENOTSUP;
-
-    if (req->unmap)
-        error = allocate(fd, FALLOC_FL_PUNCH_HOLE, req->off, req->len);
-#ifdef FALLOC_FL_ZERO_RANGE /* not every C library names it */
-    if (error == ENOTSUP)
-        error = allocate(fd, FALLOC_FL_ZERO_RANGE, req->off, req->len);
-#endif
-    if (error == ENOTSUP)
-        error = write_zeroes(fd, req->off, req->len);
-    return error;
-}
-
-static int perform(int fd, struct sq_disk_request *req)
-{
-    int error;
-
-    switch (req->op) {
-    case SQ_DISK_READ:
-        return transfer(fd, false, req->iov, req->iov_count, req->off);
-    case SQ_DISK_WRITE:
-        return transfer(fd, true, req->iov, req->iov_count, req->off);
-    case SQ_DISK_FLUSH:
-        return fdatasync(fd) == 0 ? 0 : errno;
-    case SQ_DISK_DISCARD:
-        /* A hint: a file system that cannot do it leaves the bytes. */
-        error = allocate(fd, FALLOC_FL_PUNCH_HOLE, req->off, req->len);
-        return error == ENOTSUP ? 0 : error;
-    case SQ_DISK_ZERO:
-        return zero(fd, req);
-    }
-    return ENOTSUP;
-}
-
-static void submit(struct sq_disk *disk, struct sq_disk_request *req)
-{
-    struct file_disk *f = SQ_CONTAINER_OF(disk, struct file_disk, disk);
-
-    req->done(req, perform(f->fd, req));
-}
-
-static void file_free(struct sq_disk *disk)
-{
-    struct file_disk *f = SQ_CONTAINER_OF(disk, struct file_disk, disk);
-
-    close(f->fd);
+    close(f->fd); /* and with it the lock */
     free(f);
 }
 
-static const struct sq_disk_ops file_ops = {
-    .submit = submit,
-    .free = file_free,
+/* ---- The engine that works at once ---- */
+
+static void sync_submit(struct sq_disk *disk, struct sq_disk_request *req)
+{
+    req->done(req, sq_disk_file_perform(file_of(disk)->fd, req));
+}
+
+static const struct sq_disk_ops sync_ops = {
+    .submit = sync_submit,
+    .free = close_file,
 };
+
+/* ---- The one that works later ---- */
+
+static void to_pool(struct sq_disk *disk, struct sq_disk_request *req)
+{
+    sq_disk_pool_submit(file_of(disk)->pool, req);
+}
+
+static void async_submit(struct sq_disk *disk, struct sq_disk_request *req)
+{
+    struct file_disk *f = file_of(disk);
+    bool plain = req->op == SQ_DISK_READ || req->op == SQ_DISK_WRITE ||
+                 req->op == SQ_DISK_FLUSH;
+
+    /* A transfer without bytes has no pieces, which the ring may refuse. */
+    if (req->op != SQ_DISK_FLUSH && req->len == 0)
+        req->done(req, 0);
+    else if (!f->ring || !plain || !sq_disk_ring_submit(f->ring, req))
+        to_pool(disk, req);
+}
+
+static void async_kick(struct sq_disk *disk)
+{
+    struct file_disk *f = file_of(disk);
+
+    if (f->ring)
+        sq_disk_ring_kick(f->ring);
+}
+
+static void async_drain(struct sq_disk *disk)
+{
+    struct file_disk *f = file_of(disk);
+
+    while ((f->ring && sq_disk_ring_busy(f->ring)) ||
+           sq_disk_pool_busy(f->pool)) {
+        if (f->ring)
+            sq_disk_ring_wait(f->ring);
+        sq_disk_pool_wait(f->pool);
+    }
+}
+
+static void async_free(struct sq_disk *disk)
+{
+    struct file_disk *f = file_of(disk);
+
+    if (f->pool)
+        async_drain(disk);
+    sq_disk_ring_free(f->ring);
+    sq_disk_pool_free(f->pool);
+    close_file(disk);
+}
+
+static const struct sq_disk_ops async_ops = {
+    .submit = async_submit,
+    .kick = async_kick,
+    .drain = async_drain,
+    .free = async_free,
+};
+
+static int make_async(struct file_disk *f,
+                      const struct sq_disk_config *config,
+                      struct squib_error *err)
+{
+    const struct sq_disk_ring_config ring = {
+        .fd = f->fd,
+        .disk = &f->disk,
+        .poller = config->poller,
+        .again = to_pool,
+    };
+
+    f->disk.ops = &async_ops;
+    /* That there is no ring is no error: the threads do it all then. */
+    if (config->engine == SQ_DISK_ASYNC &&
+        sq_disk_ring_new(&ring, &f->ring, NULL) != 0)
+        f->ring = NULL;
+    return sq_disk_pool_new(f->fd, &f->disk, config->poller, &f->pool, err);
+}
+
+/* ---- Opening ---- */
 
 /* Checks what was opened. *len is set in whole sectors. */
 static int measure(int fd, const char *path, uint64_t *len,
@@ -168,32 +151,101 @@ static int measure(int fd, const char *path, uint64_t *len,
     return 0;
 }
 
+static bool same_file(int a, int b)
+{
+    struct stat sa, sb;
+
+    return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 &&
+           sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* The lock belongs to an open file, not to the process: the same file in
+ * the same place keeps it through a second descriptor of it. */
+static int lock(int *fd, const struct sq_disk_config *config,
+                struct squib_error *err)
+{
+    const struct file_disk *old =
+        config->replaces ? file_of(config->replaces) : NULL;
+    int twin;
+
+    if (!old || old->disk.read_only != config->read_only ||
+        !same_file(*fd, old->fd))
+        return sq_disk_file_lock(*fd, config->path, !config->read_only, err);
+    twin = fcntl(old->fd, F_DUPFD_CLOEXEC, 0);
+    if (twin < 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "disk %s", config->path);
+    close(*fd);
+    *fd = twin;
+    return 0;
+}
+
+static int open_file(const struct sq_disk_config *config, int *fd,
+                     uint64_t *len, struct squib_error *err)
+{
+    int rc;
+
+    /* O_NONBLOCK: the path may name a FIFO, which must not hold us up. */
+    *fd = open(config->path, (config->read_only ? O_RDONLY : O_RDWR) |
+                                 O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return sq_err_os(err,
+                         errno == ENOENT ? SQUIB_E_NOTFOUND : SQUIB_E_OS,
+                         errno, "disk %s", config->path);
+    rc = measure(*fd, config->path, len, err);
+    if (!rc)
+        rc = lock(fd, config, err);
+    if (rc)
+        close(*fd);
+    return rc;
+}
+
+int sq_disk_open_config(const struct sq_disk_config *config,
+                        struct sq_disk **out, struct squib_error *err)
+{
+    struct file_disk *f = calloc(1, sizeof(*f));
+    int rc;
+
+    if (!f)
+        return sq_err_set(err, SQUIB_E_NOMEM, "disk %s: out of memory",
+                          config->path);
+    rc = open_file(config, &f->fd, &f->disk.len, err);
+    if (rc) {
+        free(f);
+        return rc;
+    }
+    f->disk.ops = &sync_ops;
+    f->disk.read_only = config->read_only;
+    if (config->engine != SQ_DISK_SYNC) {
+        rc = make_async(f, config, err);
+        if (rc) {
+            async_free(&f->disk);
+            return rc;
+        }
+    }
+    *out = &f->disk;
+    return 0;
+}
+
 int sq_disk_open(const char *path, bool read_only, struct sq_disk **out,
                  struct squib_error *err)
 {
-    /* O_NONBLOCK: the path may name a FIFO, which must not hold us up. */
-    int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
-                            O_NONBLOCK);
-    struct file_disk *f;
-    uint64_t len = 0;
-    int rc;
-
-    if (fd < 0)
-        return sq_err_os(err,
-                         errno == ENOENT ? SQUIB_E_NOTFOUND : SQUIB_E_OS,
-                         errno, "disk %s", path);
-    rc = measure(fd, path, &len, err);
-    f = rc ? NULL : calloc(1, sizeof(*f));
-    if (!rc && !f)
-        rc = sq_err_set(err, SQUIB_E_NOMEM, "disk %s: out of memory", path);
-    if (rc) {
-        close(fd);
-        return rc;
-    }
-    *f = (struct file_disk){
-        .disk = {.ops = &file_ops, .len = len, .read_only = read_only},
-        .fd = fd,
+    struct sq_disk_config config = {
+        .path = path,
+        .read_only = read_only,
+        .engine = SQ_DISK_SYNC,
     };
-    *out = &f->disk;
-    return 0;
+
+    return sq_disk_open_config(&config, out, err);
+}
+
+int sq_disk_fd(const struct sq_disk *disk)
+{
+    return file_of(disk)->fd;
+}
+
+const char *sq_disk_engine_name(const struct sq_disk *disk)
+{
+    const struct file_disk *f = file_of(disk);
+
+    return f->ring ? "io_uring" : f->pool ? "threads" : "sync";
 }

@@ -165,12 +165,18 @@ static bool data(struct sq_i8042 *k, uint8_t byte)
     return false;
 }
 
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
 static void data_read(void *dev, uint64_t off, uint8_t *out, unsigned len)
 {
     struct sq_i8042 *k = dev;
 
     (void)off;
     (void)len; /* one port */
+    count(&k->counters.reads);
     pthread_mutex_lock(&k->lock);
     out[0] = k->count ? k->queue[k->head] : 0;
     if (k->count) {
@@ -192,6 +198,7 @@ static void status_read(void *dev, uint64_t off, uint8_t *out, unsigned len)
 
     (void)off;
     (void)len;
+    count(&k->counters.reads);
     pthread_mutex_lock(&k->lock);
     out[0] = (uint8_t)(STATUS_UNLOCKED | (k->command_byte & STATUS_SYSTEM) |
                        (k->count ? STATUS_OUTPUT_FULL : 0));
@@ -203,10 +210,13 @@ static void write_byte(struct sq_i8042 *k, uint8_t byte,
 {
     bool reset;
 
+    count(&k->counters.writes);
     pthread_mutex_lock(&k->lock);
     reset = handle(k, byte);
     update_irq(k);
     pthread_mutex_unlock(&k->lock);
+    if (reset)
+        count(&k->counters.resets);
     if (reset && k->config.reset)
         k->config.reset(k->config.ctx);
 }

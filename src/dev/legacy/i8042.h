@@ -9,6 +9,7 @@
 #define SQ_DEV_LEGACY_I8042_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,12 @@ struct sq_i8042_config {
     void *ctx;
 };
 
+/* Accesses to either port; only ever grow; read them from any thread. */
+struct sq_i8042_counters {
+    _Atomic uint64_t reads, writes;
+    _Atomic uint64_t resets; /* that the guest asked for */
+};
+
 struct sq_i8042 {
     struct sq_i8042_config config;
     pthread_mutex_t lock; /* all below */
@@ -36,6 +43,7 @@ struct sq_i8042 {
     uint8_t queue[SQ_I8042_QUEUE_MAX]; /* towards the guest */
     unsigned head, count;
     bool irq_level;
+    struct sq_i8042_counters counters;
 };
 
 extern const struct sq_bus_ops sq_i8042_data_ops;    /* one port */

@@ -133,12 +133,18 @@ static void write_mcr(struct sq_serial *s, uint8_t value)
     s->msr_delta |= changed >> 4;
 }
 
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
 static void transmit(struct sq_serial *s, uint8_t byte)
 {
     if (s->mcr & MCR_LOOP) {
         if (!queue_put(s, byte))
             s->overrun = true;
     } else if (s->config.out) {
+        count(&s->counters.sent);
         s->config.out(s->config.ctx, &byte, 1);
     }
     s->thre_pending = true; /* sent already: room for the next */
@@ -216,7 +222,12 @@ static uint8_t read_reg(struct sq_serial *s, unsigned reg)
     bool dlab = s->lcr & LCR_DLAB;
 
     switch (reg) {
-    case REG_DATA: return dlab ? (uint8_t)s->divisor : queue_get(s);
+    case REG_DATA:
+        if (dlab)
+            return (uint8_t)s->divisor;
+        if (s->count)
+            count(&s->counters.received);
+        return queue_get(s);
     case REG_IER: return dlab ? (uint8_t)(s->divisor >> 8) : s->ier;
     case REG_IIR: return read_iir(s);
     case REG_LCR: return s->lcr;

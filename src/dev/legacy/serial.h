@@ -10,6 +10,7 @@
 #define SQ_DEV_LEGACY_SERIAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +34,12 @@ struct sq_serial_config {
     void *ctx;
 };
 
+/* Bytes; only ever grow; read them from any thread. */
+struct sq_serial_counters {
+    _Atomic uint64_t sent;     /* by the guest */
+    _Atomic uint64_t received; /* taken by the guest */
+};
+
 struct sq_serial {
     struct sq_serial_config config;
     pthread_mutex_t lock; /* all below; taken before the irq's own lock */
@@ -44,6 +51,7 @@ struct sq_serial {
     bool was_full;
     size_t head, count; /* input queue */
     uint8_t input[SQ_SERIAL_INPUT_MAX];
+    struct sq_serial_counters counters;
 };
 
 extern const struct sq_bus_ops sq_serial_ops;

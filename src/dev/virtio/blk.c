@@ -4,8 +4,9 @@
  * for a write-through write) and gives the slot back when the disk is done,
  * at once or later. Slots that were never needed never touch memory.
  *
- * A reset does not wait for the disk: requests of the life before carry an
- * old epoch and end without a word to the driver.
+ * A reset waits for the disk, so that nothing of the life before is written
+ * to the disk or to guest memory when the next begins. Those requests carry
+ * an old epoch and end without a word to the driver.
  */
 #include "dev/virtio/blk.h"
 
@@ -14,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/clock.h"
 
 #define QUEUE 0u
 #define QUEUE_SIZE 256u
@@ -66,6 +68,7 @@ struct request {
     uint32_t type;
     uint32_t epoch;
     uint32_t data_written; /* into guest memory, once it went well */
+    uint64_t start_ns;
     struct sq_chain chain;
     struct iovec iov[SQ_CHAIN_PIECES_MAX];
 };
@@ -76,9 +79,10 @@ struct blk {
     enum sq_virtio_blk_cache cache;
     char id[SQ_VIRTIO_BLK_ID_LEN];
     struct sq_virtio_blk_counters counters;
+    struct sq_throttle throttle;
 
     uint32_t epoch;
-    bool processing; /* requests are being submitted: mutex held */
+    bool processing; /* the mutex is held, whoever calls disk_done() */
     bool stalled;    /* chains wait for a slot */
     bool closing;
     uint16_t free_count;
@@ -124,6 +128,19 @@ static void finish(struct request *r, enum request_status status)
     slot_release(r);
 }
 
+/* One writer: no locked instruction is needed. */
+static void latency(struct sq_virtio_blk_latency *l, const struct request *r)
+{
+    uint64_t us = (sq_now_ns() - r->start_ns) / 1000;
+    uint64_t min = atomic_load_explicit(&l->min_us, memory_order_relaxed);
+
+    if (us < min || min == 0)
+        atomic_store_explicit(&l->min_us, us, memory_order_relaxed);
+    if (us > atomic_load_explicit(&l->max_us, memory_order_relaxed))
+        atomic_store_explicit(&l->max_us, us, memory_order_relaxed);
+    count(&l->sum_us, us);
+}
+
 static void finish_disk(struct request *r, int error)
 {
     struct sq_virtio_blk_counters *c = &r->blk->counters;
@@ -141,11 +158,13 @@ static void finish_disk(struct request *r, int error)
     case T_IN:
         count(&c->reads, 1);
         count(&c->read_bytes, r->disk.len);
+        latency(&c->read_latency, r);
         break;
     case T_OUT:
         if (r->disk.op == SQ_DISK_WRITE) {
             count(&c->writes, 1);
             count(&c->written_bytes, r->disk.len);
+            latency(&c->write_latency, r);
             /* A driver without flushes counts on write-through (5.2.6.2) */
             if (blk->cache == SQ_VIRTIO_BLK_WRITEBACK &&
                 !sq_virtio_acked(&blk->dev, F_FLUSH)) {
@@ -161,6 +180,26 @@ static void finish_disk(struct request *r, int error)
     finish(r, S_OK);
 }
 
+/* Mutex held. A request of a driver's life before ends here. */
+static void settle(struct request *r, int error)
+{
+    if (r->epoch == r->blk->epoch)
+        finish_disk(r, error);
+    else
+        slot_release(r);
+}
+
+/* After completions, mutex held. */
+static void settled(struct blk *blk)
+{
+    sq_disk_kick(blk->disk);
+    sq_virtio_signal(&blk->dev, QUEUE);
+    if (blk->stalled) {
+        blk->stalled = false;
+        sq_virtio_again(&blk->dev, QUEUE);
+    }
+}
+
 static void disk_done(struct sq_disk_request *disk, int error)
 {
     struct request *r = SQ_CONTAINER_OF(disk, struct request, disk);
@@ -169,26 +208,43 @@ static void disk_done(struct sq_disk_request *disk, int error)
     if (blk->closing)
         return;
     if (blk->processing) {
-        finish_disk(r, error);
+        settle(r, error);
         return;
     }
     if (!sq_virtio_enter(&blk->dev)) {
         slot_release(r);
         return;
     }
-    if (r->epoch == blk->epoch) {
-        blk->processing = true; /* a second step may end at once */
-        finish_disk(r, error);
-        blk->processing = false;
-        sq_virtio_signal(&blk->dev, QUEUE);
-    } else {
-        slot_release(r);
-    }
-    if (blk->stalled) {
-        blk->stalled = false;
-        sq_virtio_again(&blk->dev, QUEUE);
-    }
+    blk->processing = true; /* a second step may end at once */
+    settle(r, error);
+    blk->processing = false;
+    settled(blk);
     sq_virtio_leave(&blk->dev);
+}
+
+/* The disk is about to complete a number of requests, or has. If the device
+ * was just reset they are all old ones, which disk_done() sees. */
+static void disk_batch(void *ctx, bool begin)
+{
+    struct blk *blk = ctx;
+
+    if (begin) {
+        blk->processing = sq_virtio_enter(&blk->dev);
+        return;
+    }
+    if (!blk->processing)
+        return;
+    blk->processing = false;
+    settled(blk);
+    sq_virtio_leave(&blk->dev);
+}
+
+/* Waits for all that was submitted; mutex held. */
+static void drain(struct blk *blk)
+{
+    blk->processing = true;
+    sq_disk_drain(blk->disk);
+    blk->processing = false;
 }
 
 static void refuse(struct request *r, enum request_status status)
@@ -284,6 +340,7 @@ static void start(struct request *r)
     r->epoch = blk->epoch;
     r->data_written = 0;
     r->disk = (struct sq_disk_request){.done = disk_done};
+    r->start_ns = sq_now_ns();
     if (r->chain.writable_len == 0) {
         /* Not even a place to say no. */
         slot_release(r);
@@ -322,7 +379,22 @@ static void start(struct request *r)
     }
 }
 
-/* Takes the next request. False: none, or no slot for it. */
+/* What a request costs: only data does. What the guest changes after this
+ * look at it is checked again when the request starts. */
+static uint64_t cost(const struct sq_chain *chain)
+{
+    uint8_t type[4];
+
+    if (sq_chain_read(chain, 0, type, sizeof(type)) != sizeof(type))
+        return 0;
+    if (sq_ld32(type) == T_IN && chain->writable_len)
+        return chain->writable_len - 1;
+    if (sq_ld32(type) == T_OUT && chain->readable_len > HEADER_LEN)
+        return chain->readable_len - HEADER_LEN;
+    return 0;
+}
+
+/* Takes the next request. False: none, no slot for it, or not yet. */
 static bool next(struct blk *blk)
 {
     struct request *r;
@@ -334,6 +406,10 @@ static bool next(struct blk *blk)
     r = &blk->slot[blk->free_slot[blk->free_count - 1]];
     if (!sq_virtio_pop(&blk->dev, QUEUE, &r->chain))
         return false;
+    if (!sq_throttle_admit(&blk->throttle, cost(&r->chain))) {
+        sq_queue_unpop(&blk->dev.queue[QUEUE]);
+        return false;
+    }
     blk->free_count--;
     r->blk = blk;
     start(r);
@@ -345,12 +421,16 @@ static void notify(struct sq_virtio_device *dev, unsigned q)
     struct blk *blk = blk_of(dev);
     unsigned budget = BATCH;
 
+    if (blk->throttle.waiting)
+        return;
     blk->processing = true;
     do {
         sq_queue_quiet(&dev->queue[q]);
         while (budget && next(blk))
             budget--;
-    } while (budget && !blk->stalled && sq_queue_rearm(&dev->queue[q]));
+    } while (budget && !blk->stalled && !blk->throttle.waiting &&
+             sq_queue_rearm(&dev->queue[q]));
+    sq_disk_kick(blk->disk);
     blk->processing = false;
     if (!budget)
         sq_virtio_again(dev, q);
@@ -363,6 +443,8 @@ static void reset(struct sq_virtio_device *dev)
 
     blk->epoch++;
     blk->stalled = false;
+    sq_throttle_reset(&blk->throttle);
+    drain(blk);
 }
 
 static void blk_free(struct sq_virtio_device *dev)
@@ -370,6 +452,7 @@ static void blk_free(struct sq_virtio_device *dev)
     struct blk *blk = blk_of(dev);
 
     blk->closing = true;
+    sq_throttle_fini(&blk->throttle);
     sq_disk_free(blk->disk);
     sq_virtio_device_destroy(dev);
     free(blk);
@@ -404,6 +487,13 @@ static void fill_config(struct blk *blk)
     c[CONFIG_ZEROES_MAY_UNMAP] = 1;
 }
 
+static void attach(struct blk *blk, struct sq_disk *disk)
+{
+    blk->disk = disk;
+    disk->batch = disk_batch;
+    disk->batch_ctx = blk;
+}
+
 int sq_virtio_blk_new(const struct sq_virtio_blk_config *config,
                       struct sq_virtio_device **out, struct squib_error *err)
 {
@@ -412,7 +502,7 @@ int sq_virtio_blk_new(const struct sq_virtio_blk_config *config,
 
     if (!blk)
         return sq_err_set(err, SQUIB_E_NOMEM, "device blk: out of memory");
-    blk->disk = config->disk;
+    attach(blk, config->disk);
     blk->cache = config->cache;
     if (config->id)
         memcpy(blk->id, config->id, strnlen(config->id, sizeof(blk->id)));
@@ -423,12 +513,68 @@ int sq_virtio_blk_new(const struct sq_virtio_blk_config *config,
     if (blk->cache == SQ_VIRTIO_BLK_WRITEBACK)
         features |= F_FLUSH;
     sq_virtio_device_init(&blk->dev, &blk_ops, features);
+    sq_throttle_init(&blk->throttle, &blk->dev, QUEUE);
     fill_config(blk);
     for (unsigned i = 0; i < QUEUE_SIZE; i++)
         blk->free_slot[i] = (uint16_t)(QUEUE_SIZE - 1 - i);
     blk->free_count = QUEUE_SIZE;
     *out = &blk->dev;
     return 0;
+}
+
+/* Enters the device whether or not a driver is there. True if one is. */
+static bool lock(struct blk *blk)
+{
+    if (sq_virtio_enter(&blk->dev))
+        return true;
+    pthread_mutex_lock(&blk->dev.mutex);
+    return false;
+}
+
+void sq_virtio_blk_drain(struct sq_virtio_device *dev)
+{
+    struct blk *blk = blk_of(dev);
+    bool live = lock(blk);
+
+    drain(blk);
+    if (live)
+        settled(blk);
+    sq_virtio_leave(dev);
+}
+
+int sq_virtio_blk_swap(struct sq_virtio_device *dev, struct sq_disk *disk,
+                       struct squib_error *err)
+{
+    struct blk *blk = blk_of(dev);
+    struct sq_disk *old = blk->disk;
+    bool live;
+
+    /* The driver has made up its mind about that. */
+    if (disk->read_only != old->read_only)
+        return sq_err_set(err, SQUIB_E_INVAL,
+                          "the disk would be %s, the drive is %s",
+                          disk->read_only ? "read-only" : "writable",
+                          old->read_only ? "read-only" : "writable");
+    live = lock(blk);
+    drain(blk);
+    attach(blk, disk);
+    fill_config(blk);
+    sq_virtio_config_changed(dev);
+    if (live)
+        settled(blk);
+    sq_virtio_leave(dev);
+    sq_disk_free(old);
+    return 0;
+}
+
+const struct sq_disk *sq_virtio_blk_disk(const struct sq_virtio_device *dev)
+{
+    return blk_of(dev)->disk;
+}
+
+struct sq_throttle *sq_virtio_blk_throttle(struct sq_virtio_device *dev)
+{
+    return &blk_of(dev)->throttle;
 }
 
 const struct sq_virtio_blk_counters *

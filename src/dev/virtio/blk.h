@@ -7,6 +7,7 @@
 
 #include "dev/host/disk.h"
 #include "dev/virtio/device.h"
+#include "dev/virtio/throttle.h"
 
 #define SQ_VIRTIO_BLK_SECTOR 512u
 #define SQ_VIRTIO_BLK_ID_LEN 20u
@@ -25,11 +26,17 @@ struct sq_virtio_blk_config {
     const char *id; /* GET_ID; cut at 20 bytes; copied */
 };
 
+/* From a request's start to its end, over the device's life. */
+struct sq_virtio_blk_latency {
+    _Atomic uint64_t min_us, max_us, sum_us;
+};
+
 struct sq_virtio_blk_counters {
     _Atomic uint64_t reads, writes, flushes, discards; /* done, good */
     _Atomic uint64_t read_bytes, written_bytes;
     _Atomic uint64_t failed;  /* host I/O errors */
     _Atomic uint64_t refused; /* out of bounds, read-only, unsupported */
+    struct sq_virtio_blk_latency read_latency, write_latency;
 };
 
 /* The device is read-only exactly when the disk is. Errors:
@@ -37,6 +44,26 @@ struct sq_virtio_blk_counters {
  * transport, or with dev->ops->free(dev) while no transport has it. */
 int sq_virtio_blk_new(const struct sq_virtio_blk_config *config,
                       struct sq_virtio_device **out, struct squib_error *err);
+
+/* Waits until the disk has done all that was submitted: what a snapshot or
+ * a check of the image needs. Event thread; vCPUs may run, but then more
+ * may follow at once. */
+void sq_virtio_blk_drain(struct sq_virtio_device *dev);
+
+/*
+ * Puts another disk in the place of the present one, as when a medium is
+ * changed: requests under way end on the old one, which is then freed; the
+ * driver is told the new capacity. Open the new one with .replaces =
+ * sq_virtio_blk_disk(dev). Event thread. Errors: SQUIB_E_INVAL when one is
+ * read-only and the other is not; then nothing has changed and `disk` stays
+ * the caller's.
+ */
+int sq_virtio_blk_swap(struct sq_virtio_device *dev, struct sq_disk *disk,
+                       struct squib_error *err);
+const struct sq_disk *sq_virtio_blk_disk(const struct sq_virtio_device *dev);
+
+/* Limits and their counters, see throttle.h. */
+struct sq_throttle *sq_virtio_blk_throttle(struct sq_virtio_device *dev);
 
 const struct sq_virtio_blk_counters *
 sq_virtio_blk_counters(const struct sq_virtio_device *dev);

@@ -104,6 +104,12 @@ void sq_virtio_push(struct sq_virtio_device *dev, unsigned q,
     sq_queue_push(&dev->queue[q], chain->head, written);
 }
 
+void sq_virtio_push_all(struct sq_virtio_device *dev, unsigned q,
+                        const struct sq_used *used, unsigned count)
+{
+    sq_queue_push_all(&dev->queue[q], used, count);
+}
+
 static void interrupt(struct sq_virtio_device *dev,
                       enum sq_virtio_cause cause)
 {

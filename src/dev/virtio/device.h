@@ -42,9 +42,12 @@
 
 /* Device identifiers (virtio 1.2, section 5). */
 enum sq_virtio_id {
+    SQ_VIRTIO_ID_NET = 1,
     SQ_VIRTIO_ID_BLK = 2,
     SQ_VIRTIO_ID_RNG = 4,
+    SQ_VIRTIO_ID_BALLOON = 5,
     SQ_VIRTIO_ID_VSOCK = 19,
+    SQ_VIRTIO_ID_PMEM = 27,
 };
 
 /* Device status bits (2.1). */
@@ -162,6 +165,9 @@ bool sq_virtio_pop(struct sq_virtio_device *dev, unsigned q,
                    struct sq_chain *chain);
 void sq_virtio_push(struct sq_virtio_device *dev, unsigned q,
                     const struct sq_chain *chain, uint32_t written);
+/* The same for several chains that the driver must see at once. */
+void sq_virtio_push_all(struct sq_virtio_device *dev, unsigned q,
+                        const struct sq_used *used, unsigned count);
 /* After a batch of pushes: interrupts the driver if it wants that. */
 void sq_virtio_signal(struct sq_virtio_device *dev, unsigned q);
 /* Has notify(q) called again by the loop, after others had their turn. */

@@ -229,19 +229,27 @@ void sq_queue_unpop(struct sq_queue *q)
     q->next_avail--;
 }
 
-void sq_queue_push(struct sq_queue *q, uint16_t head, uint32_t written)
+void sq_queue_push_all(struct sq_queue *q, const struct sq_used *used,
+                       unsigned count)
 {
-    uint32_t off = USED_RING + USED_ELEM_LEN * (q->next_used % q->size);
-
-    if (!q->ready || q->broken)
+    if (!q->ready || q->broken || !count)
         return;
-    sq_st32(q->used + off, head);
-    sq_st32(q->used + off + 4, written);
-    q->next_used++;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t off = USED_RING + USED_ELEM_LEN * (q->next_used % q->size);
+
+        sq_st32(q->used + off, used[i].head);
+        sq_st32(q->used + off + 4, used[i].written);
+        sq_memory_wrote(q->mem, q->used_gpa + off, USED_ELEM_LEN);
+        q->next_used++;
+    }
     __atomic_store_n((uint16_t *)(void *)(q->used + USED_IDX), q->next_used,
                      __ATOMIC_RELEASE);
-    sq_memory_wrote(q->mem, q->used_gpa + off, USED_ELEM_LEN);
     sq_memory_wrote(q->mem, q->used_gpa + USED_IDX, 2);
+}
+
+void sq_queue_push(struct sq_queue *q, uint16_t head, uint32_t written)
+{
+    sq_queue_push_all(q, &(struct sq_used){head, written}, 1);
 }
 
 bool sq_queue_needs_interrupt(struct sq_queue *q)

@@ -91,6 +91,16 @@ void sq_queue_unpop(struct sq_queue *q);
  * device wrote, counted from the start of the writable part. */
 void sq_queue_push(struct sq_queue *q, uint16_t head, uint32_t written);
 
+/* What a device returns: a chain's head and the bytes written to it. */
+struct sq_used {
+    uint16_t head;
+    uint32_t written;
+};
+
+/* Returns several chains, which the driver sees all at once. */
+void sq_queue_push_all(struct sq_queue *q, const struct sq_used *used,
+                       unsigned count);
+
 /* Whether the driver wants an interrupt for what was pushed since the last
  * call (2.7.7, 2.7.10). Call once after a batch. */
 bool sq_queue_needs_interrupt(struct sq_queue *q);

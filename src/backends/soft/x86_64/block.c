@@ -7,10 +7,11 @@
 
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/insns.h"
+#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
 
-#define HASH_BITS 14
+#define HASH_BITS 17
 #define ARENA_LEN (24u << 20)
 #define BLOCK_MAX                                                          \
     (sizeof(struct sq_x86_block) +                                         \
@@ -82,6 +83,23 @@ static void mark(struct sq_x86_cpu *c, struct sq_code_page *p,
     had = atomic_fetch_or(&p->granules, bits);
     if (!had)
         take_write_mappings(c, p, page_gpa);
+}
+
+void sq_block_mark(struct sq_x86_cpu *c, const struct sq_x86_block *b,
+                   unsigned off, unsigned len)
+{
+    mark(c, b->page, b->pa & ~0xfffull, off, len);
+}
+
+const struct sq_x86_block *sq_block_find(struct sq_x86_cpu *c, uint64_t pa,
+                                         uint32_t gen)
+{
+    const struct sq_x86_block *b = c->blocks->hash[hash_of(pa)];
+
+    while (b && !(b->pa == pa && b->mode == MODE_64 && !b->crosses &&
+                  b->gen == gen))
+        b = b->hash_next;
+    return b && sq_block_fresh(b) ? b : NULL;
 }
 
 /* Where instruction bytes come from. */
@@ -200,6 +218,7 @@ void sq_block_cache_forget(struct sq_x86_cpu *c)
     memset(bc->hash, 0, sizeof(bc->hash));
     bc->used = 0;
     sq_x86_jc_flush(c);
+    sq_jit_forget(c);
 }
 
 static bool usable(struct sq_x86_cpu *c, const struct fetch *f,

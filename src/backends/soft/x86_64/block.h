@@ -38,6 +38,16 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c);
  * single steps. Valid until the next call. */
 struct sq_x86_block *sq_block_single(struct sq_x86_cpu *c);
 
+/* The fresh block at a physical address in 64-bit mode that was decoded
+ * when its page had generation `gen`, or NULL. */
+const struct sq_x86_block *sq_block_find(struct sq_x86_cpu *c, uint64_t pa,
+                                         uint32_t gen);
+
+/* Marks [off, off + len) of b's page, cut at its end, as decoded: b depends
+ * on these bytes, which are to be read after this. */
+void sq_block_mark(struct sq_x86_cpu *c, const struct sq_x86_block *b,
+                   unsigned off, unsigned len);
+
 /* Bytes in `granule_mask` of the page were overwritten. Any thread. */
 static inline void sq_code_page_drop(struct sq_code_page *p,
                                      uint64_t granule_mask)

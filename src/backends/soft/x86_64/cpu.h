@@ -190,9 +190,14 @@ struct sq_x86_block {
     struct sq_code_page *page2; /* then: that page, */
     uint32_t gen2;
     uint64_t pa2;
+    uint32_t jit[2]; /* its translations for kernel and user mode: offsets
+                        in the code, or SQ_JIT_* */
+    uint16_t heat;   /* executions before translation */
     struct sq_x86_block *hash_next;
     struct sq_x86_insn insn[]; /* n, then a sentinel that ends the block */
 };
+
+enum { SQ_JIT_NONE = 0, SQ_JIT_NEVER = 1 };
 
 /* Whether a block may still be executed. */
 static inline bool sq_block_fresh(const struct sq_x86_block *b)
@@ -209,6 +214,33 @@ struct sq_x86_jc { /* jump cache: RIP to block */
     struct sq_x86_block *block;
 };
 
+/* The translator's jump cache: RIP to translated code. */
+#define SQ_JJC_SIZE 4096u
+struct sq_x86_jjc {
+    uint64_t gva, key; /* key: c->jc_key of then */
+    uint64_t page;     /* of gva */
+    const void *code;
+    _Atomic uint32_t *gen_at; /* the code page's generation now and then */
+    uint32_t gen;
+    uint64_t unused[2]; /* to a power of two */
+};
+
+/* What translated code uses beside the guest's registers (jit/). */
+struct sq_x86_jit_state {
+    uint64_t page;    /* address of the running page: RIP is it + offset */
+    void *host_sp;    /* the thread's stack */
+    const void *go_on; /* slow paths: where to go on, */
+    void *ptr;         /* and with which host pointer */
+    uint64_t tmp;
+    int32_t fuel, fuel_then; /* instructions until the clock is looked at;
+                                the same when icount was right */
+    uint32_t link;  /* the jump that was left through, + 1 */
+    uint16_t flags; /* status flags: AH after LAHF << 8 | OF */
+    bool no_sse, no_fp; /* not natively; fp: what may raise exceptions */
+    uint32_t host_mxcsr;
+    struct sq_x86_jjc jjc[SQ_JJC_SIZE];
+};
+
 /* --- TLB ------------------------------------------------------------- */
 
 #define SQ_TLB_BITS 10
@@ -217,10 +249,11 @@ struct sq_x86_jc { /* jump cache: RIP to block */
 /* tag_r and tag_w are page addresses that the entry serves for reads and
  * writes; an entry that serves none holds a page that maps to another
  * entry. (gva - tag) <= 4096 - size is the whole check: page, permission
- * and page crossing at once. Host address = gva + addend. */
+ * and page crossing at once, and what remains is the offset in the page
+ * at `host`. */
 struct sq_tlb_entry {
     uint64_t tag_r, tag_w;
-    uintptr_t addend;
+    uint8_t *host;
     uint64_t gpa; /* page; bit 0: global */
 };
 
@@ -287,7 +320,7 @@ struct sq_x86_cpu {
     uint64_t fetch_base;      /* CS base, 0 in 64-bit mode */
 
     uint64_t rflags;          /* all but the six status bits */
-    union sq_xmm xmm[16];
+    _Alignas(16) union sq_xmm xmm[16];
     uint32_t mxcsr;
     struct sq_x87 x87;
 
@@ -342,10 +375,14 @@ struct sq_x86_cpu {
     uint64_t large[16]; /* hashed set of the large pages in the TLBs */
     bool jc_local; /* it has kernel-mode entries on non-global pages */
     uint64_t jc_pages[64]; /* hashed set of the pages that it has entries of */
+    /* bit n: entry n may hold a translation */
+    uint64_t tlb_used[2][SQ_TLB_SIZE / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
     struct sq_tlb_entry tlbs[2][SQ_TLB_SIZE];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
     struct sq_block_cache *blocks;
+    struct sq_jit *jit; /* NULL: none */
+    struct sq_x86_jit_state js;
 };
 
 /* --- control flow of instruction functions --------------------------- */

@@ -91,8 +91,10 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
 {
     struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
 
-    if (SQ_LIKELY(gva - (write ? e->tag_w : e->tag_r) <= 4096u - len))
-        return (void *)(uintptr_t)(gva + e->addend);
+    uint64_t off = gva - (write ? e->tag_w : e->tag_r);
+
+    if (SQ_LIKELY(off <= 4096u - len))
+        return e->host + off;
     return sq_x86_ptr_slow(c, i, gva, len, write);
 }
 
@@ -101,11 +103,12 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
         struct sq_x86_cpu *c, const struct sq_x86_insn *i, uint64_t gva)   \
     {                                                                      \
         struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+        uint64_t off = gva - e->tag_r;                                     \
         uint##n##_t v;                                                     \
                                                                            \
-        if (SQ_UNLIKELY(gva - e->tag_r > 4096u - sizeof(v)))               \
+        if (SQ_UNLIKELY(off > 4096u - sizeof(v)))                          \
             return (uint##n##_t)sq_x86_load_slow(c, i, gva, sizeof(v));    \
-        memcpy(&v, (void *)(uintptr_t)(gva + e->addend), sizeof(v));       \
+        memcpy(&v, e->host + off, sizeof(v));                              \
         atomic_thread_fence(memory_order_acquire);                         \
         return v;                                                          \
     }                                                                      \
@@ -114,10 +117,11 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
                                    uint64_t gva, uint##n##_t v)            \
     {                                                                      \
         struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+        uint64_t off = gva - e->tag_w;                                     \
                                                                            \
         atomic_thread_fence(memory_order_release);                         \
-        if (SQ_LIKELY(gva - e->tag_w <= 4096u - sizeof(v)))                \
-            memcpy((void *)(uintptr_t)(gva + e->addend), &v, sizeof(v));   \
+        if (SQ_LIKELY(off <= 4096u - sizeof(v)))                           \
+            memcpy(e->host + off, &v, sizeof(v));                          \
         else                                                               \
             sq_x86_store_slow(c, i, gva, v, sizeof(v));                    \
     }
@@ -135,7 +139,7 @@ static inline void sq_ld_bytes(struct sq_x86_cpu *c,
     struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
 
     if (SQ_LIKELY(gva - e->tag_r <= 4096u - len))
-        memcpy(dst, (void *)(uintptr_t)(gva + e->addend), len);
+        memcpy(dst, e->host + (gva - e->tag_r), len);
     else
         sq_x86_read_slow(c, i, gva, dst, len, c->cpl == 3);
     atomic_thread_fence(memory_order_acquire);
@@ -149,7 +153,7 @@ static inline void sq_st_bytes(struct sq_x86_cpu *c,
 
     atomic_thread_fence(memory_order_release);
     if (SQ_LIKELY(gva - e->tag_w <= 4096u - len))
-        memcpy((void *)(uintptr_t)(gva + e->addend), src, len);
+        memcpy(e->host + (gva - e->tag_w), src, len);
     else
         sq_x86_write_slow(c, i, gva, src, len, c->cpl == 3);
 }

@@ -12,6 +12,7 @@
 
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/walk.h"
 
@@ -24,7 +25,7 @@ static uint64_t no_tag(size_t k)
 static void entry_clear(struct sq_tlb_entry *e, size_t k)
 {
     e->tag_r = e->tag_w = no_tag(k);
-    e->addend = 0;
+    e->host = NULL;
     e->gpa = UINT64_MAX;
 }
 
@@ -43,6 +44,7 @@ static void jc_new_gen(struct sq_x86_cpu *c, bool kernel_too)
     if (top >= 0x7ff0) {
         for (size_t k = 0; k < SQ_ARRAY_LEN(c->jc); k++)
             c->jc[k].key = UINT64_MAX;
+        sq_jit_forget_jumps(c);
         top = 0;
         kernel_too = true;
     }
@@ -84,18 +86,52 @@ static bool large_seen(const struct sq_x86_cpu *c, uint64_t gva,
     return c->large[h >> 6 & 15] >> (h & 63) & 1;
 }
 
-void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
+static void flush_all(struct sq_x86_cpu *c)
 {
-    if (!keep_global)
-        memset(c->large, 0, sizeof(c->large));
+    memset(c->large, 0, sizeof(c->large));
     for (unsigned u = 0; u < 2; u++) {
         for (size_t k = 0; k < SQ_TLB_SIZE; k++)
-            if (!keep_global || !(c->tlbs[u][k].gpa & 1) ||
-                c->tlbs[u][k].gpa == UINT64_MAX)
-                entry_clear(&c->tlbs[u][k], k);
+            entry_clear(&c->tlbs[u][k], k);
         for (size_t k = 0; k < SQ_ITLB_SIZE; k++)
-            if (!keep_global || !(c->itlb[u][k].gpa & 1))
-                c->itlb[u][k].tag = 0;
+            c->itlb[u][k].tag = 0;
+    }
+    memset(c->tlb_used, 0, sizeof(c->tlb_used));
+    memset(c->itlb_used, 0, sizeof(c->itlb_used));
+}
+
+/* Address spaces change often: only what is in use is looked at. */
+static void flush_local(struct sq_x86_cpu *c, unsigned u)
+{
+    for (size_t w = 0; w < SQ_ARRAY_LEN(c->tlb_used[u]); w++) {
+        for (uint64_t m = c->tlb_used[u][w]; m; m &= m - 1) {
+            size_t k = w * 64 + (size_t)__builtin_ctzll(m);
+            struct sq_tlb_entry *e = &c->tlbs[u][k];
+
+            if (e->gpa & 1 && e->gpa != UINT64_MAX)
+                continue;
+            entry_clear(e, k);
+            c->tlb_used[u][w] &= ~(1ull << (k & 63));
+        }
+    }
+    for (size_t w = 0; w < SQ_ARRAY_LEN(c->itlb_used[u]); w++) {
+        for (uint64_t m = c->itlb_used[u][w]; m; m &= m - 1) {
+            size_t k = w * 64 + (size_t)__builtin_ctzll(m);
+
+            if (c->itlb[u][k].gpa & 1)
+                continue;
+            c->itlb[u][k].tag = 0;
+            c->itlb_used[u][w] &= ~(1ull << (k & 63));
+        }
+    }
+}
+
+void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
+{
+    if (keep_global) {
+        flush_local(c, 0);
+        flush_local(c, 1);
+    } else {
+        flush_all(c);
     }
     /* Kernel code is on global pages: what was found of it stays. */
     jc_new_gen(c, !keep_global || c->jc_local);
@@ -157,8 +193,11 @@ bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
 {
     bool had = false;
 
-    for (unsigned u = 0; u < 2; u++) {
-        for (size_t k = 0; k < SQ_TLB_SIZE; k++) {
+    for (unsigned n = 0; n < 2 * SQ_ARRAY_LEN(c->tlb_used[0]); n++) {
+        unsigned u = n & 1, w = n >> 1;
+
+        for (uint64_t m = c->tlb_used[u][w]; m; m &= m - 1) {
+            size_t k = w * 64 + (size_t)__builtin_ctzll(m);
             struct sq_tlb_entry *e = &c->tlbs[u][k];
 
             if (e->tag_w == no_tag(k) ||
@@ -242,12 +281,12 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
         page_fault(c, i, gva, error);
     large_note(c, gva, w.shift);
     entry_clear(e, k);
+    c->tlb_used[user][k / 64] |= 1ull << (k & 63);
     e->gpa = w.gpa | w.global;
     s = sq_soft_slot_of(c->vm, w.gpa);
     if (!s || !(s->prot & SQUIB_PROT_READ))
         return e;
-    e->addend = (uintptr_t)(s->hva + (w.gpa - s->gpa)) -
-                (uintptr_t)(gva & ~0xfffull);
+    e->host = s->hva + (w.gpa - s->gpa);
     e->tag_r = gva & ~0xfffull;
     if (w.writable && s->prot & SQUIB_PROT_WRITE) {
         size_t n = (w.gpa - s->gpa) >> 12;
@@ -300,7 +339,7 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     e = lookup(c, i, gva, write, c->cpl == 3);
     if (gva - (write ? e->tag_w : e->tag_r) > 4096u - len)
         return NULL;
-    return (void *)(uintptr_t)(gva + e->addend);
+    return e->host + (gva & 0xfff);
 }
 
 /* --- slow accesses --------------------------------------------------- */
@@ -320,7 +359,7 @@ void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
 
         if (va - e->tag_r < 4096)
-            memcpy(to, (void *)(uintptr_t)(va + e->addend), n);
+            memcpy(to, e->host + (va - e->tag_r), n);
         else
             sq_x86_mmio_read(c, i, (e->gpa & ~1ull) + (gva & 0xfff), to, n);
         gva += n;
@@ -365,7 +404,7 @@ void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
 
         if (va - e->tag_w < 4096)
-            memcpy((void *)(uintptr_t)(va + e->addend), from, n);
+            memcpy(e->host + (va - e->tag_w), from, n);
         else
             write_page(c, i, e, gva, from, n);
         gva += n;
@@ -424,6 +463,8 @@ uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     large_note(c, gva, w.shift);
     e->tag = (gva & ~0xfffull) | 1;
     e->gpa = w.gpa | w.global;
+    c->itlb_used[user][(e - c->itlb[user]) / 64] |=
+        1ull << ((e - c->itlb[user]) & 63);
     return w.gpa + (gva & 0xfff);
 }
 

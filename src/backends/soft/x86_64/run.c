@@ -3,11 +3,16 @@
  * The run loop: from block to block, and everything that happens between
  * instructions: interrupts, exceptions, halts, cancellation, single steps.
  */
+/* glibc's check of longjmp() takes a stack that lies higher for a finished
+ * function's; translated code has a stack of its own. */
+#undef _FORTIFY_SOURCE
+
 #include "backends/soft/x86_64/run.h"
 
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/flags.h"
+#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/seg.h"
@@ -307,6 +312,12 @@ struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
         b = jc->block;
         if (SQ_UNLIKELY(jc->key != (gva ^ c->jc_key) || !sq_block_fresh(b)))
             b = sq_block_get(c);
+        /* What attn still says is for after one more block, which
+         * translated code would not run. */
+        if (c->jit &&
+            !atomic_load_explicit(&c->attn, memory_order_relaxed) &&
+            sq_jit_run(c, b))
+            continue;
         c->block = b;
         c->icount += b->n;
         b->insn[0].exec(c, b->insn);

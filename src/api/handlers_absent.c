@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests about devices and features that this machine cannot have yet:
+ * they are checked like all others, and then refused with a word on what is
+ * missing. Requests to change such a device find that it is not there.
+ */
+#include <string.h>
+
+#include "api/call.h"
+
+#define NOT_FOUND "Failed perform action on device: Device not found"
+
+/* --- balloon ----------------------------------------------------------- */
+
+bool sq_check_balloon_path(struct sq_call *call)
+{
+    const char *second = call->token[1];
+
+    if (!second)
+        return true;
+    if (strcmp(second, "hinting") == 0)
+        return sq_fault(&call->fault, "Unrecognized GET request path "
+                        "`/hinting/%s`.",
+                        call->token[2] ? call->token[2] : "");
+    return sq_fault(&call->fault, "Unrecognized GET request path `%s`.",
+                    second);
+}
+
+bool sq_check_hinting_path(struct sq_call *call)
+{
+    return sq_fault(&call->fault, "Unrecognized PATCH request path "
+                    "`/hinting/%s`.", call->token[2] ? call->token[2] : "");
+}
+
+bool sq_check_hinting(struct sq_call *call)
+{
+    char why[SQ_JSON_ERROR_MAX];
+
+    if (!call->request->body)
+        return true;
+    call->tree = sq_json_read(&sq_balloon_hinting_schema,
+                              call->request->body, call->request->body_len,
+                              &call->body, why);
+    if (call->tree)
+        return true;
+    return sq_fault(&call->fault, "An error occurred when deserializing the "
+                    "json body of a request: %s.", why);
+}
+
+bool sq_run_no_device(struct sq_call *call)
+{
+    return sq_fault(&call->fault, "Internal VMM error: " NOT_FOUND);
+}
+
+/* --- memory hotplug, CPU templates ------------------------------------- */
+
+bool sq_run_hotplug(struct sq_call *call)
+{
+    static const char before[] = "Memory hotplug config error: ";
+    uint64_t total = call->body.hotplug.total_size_mib.v;
+    uint64_t slot = call->body.hotplug.slot_size_mib.v;
+    uint64_t block = call->body.hotplug.block_size_mib.v;
+
+    call->api->resources.boot_path = true;
+    if (block < 2)
+        return sq_fault(&call->fault, "%sBlock size must not be lower than "
+                        "2 MiB", before);
+    if (block & (block - 1))
+        return sq_fault(&call->fault, "%sBlock size must be a power of 2",
+                        before);
+    if (slot < 128)
+        return sq_fault(&call->fault, "%sSlot size must not be lower than "
+                        "128 MiB", before);
+    if (slot % block)
+        return sq_fault(&call->fault, "%sSlot size must be a multiple of "
+                        "block size (%u MiB)", before, (unsigned)block);
+    if (total < slot)
+        return sq_fault(&call->fault, "%sTotal size must not be lower than "
+                        "slot size (%u MiB)", before, (unsigned)slot);
+    if (total % slot)
+        return sq_fault(&call->fault, "%sTotal size must be a multiple of "
+                        "slot size (%u MiB)", before, (unsigned)slot);
+    return sq_fault(&call->fault, "%smemory hotplug is not supported yet",
+                    before);
+}
+
+bool sq_run_hotplug_patch(struct sq_call *call)
+{
+    return sq_fault(&call->fault, "Memory hotplug update error: " NOT_FOUND);
+}
+
+bool sq_run_cpu_config(struct sq_call *call)
+{
+    const struct sq_body_cpu_config *b = &call->body.cpu_config;
+
+    /* A template that changes nothing is one we have. */
+    if (json_array_size(b->capabilities) == 0 &&
+        json_array_size(b->cpuid_modifiers) == 0 &&
+        json_array_size(b->msr_modifiers) == 0)
+        return true;
+    return sq_fault(&call->fault, "Configure CPU error: custom CPU templates "
+                    "are not supported yet");
+}
+
+/* --- snapshots --------------------------------------------------------- */
+
+bool sq_check_snapshot_path(struct sq_call *call)
+{
+    if (!call->token[1])
+        return sq_fault(&call->fault, "Missing snapshot operation type.");
+    return sq_fault(&call->fault, "Invalid request method and/or path: PUT "
+                    "/snapshot/%s.", call->token[1]);
+}
+
+bool sq_check_snapshot_load(struct sq_call *call)
+{
+    static const char before[] = "An error occurred when deserializing the "
+                                 "json body of a request: ";
+    const struct sq_body_snapshot_load *b = &call->body.snapshot_load;
+
+    if (b->mem_backend.part.set && b->mem_file_path)
+        return sq_fault(&call->fault, "%stoo many fields: either "
+                        "`mem_backend` or `mem_file_path` exclusively is "
+                        "required.", before);
+    if (!b->mem_backend.part.set && !b->mem_file_path)
+        return sq_fault(&call->fault, "%smissing field: either "
+                        "`mem_backend` or `mem_file_path` is required.",
+                        before);
+    if (b->mem_file_path || b->enable_diff_snapshots.v) {
+        call->deprecated = true;
+        sq_metrics_add(&call->api->metrics,
+                       SQ_M_deprecated_api_deprecated_http_api_calls, 1);
+        sq_log_warn(&call->api->log, "PUT /snapshot/load: mem_file_path and "
+                    "enable_diff_snapshots fields are deprecated.");
+    }
+    return true;
+}
+
+bool sq_run_snapshot_create(struct sq_call *call)
+{
+    if (sq_control_state(call->api->control) != SQUIB_WIRE_PAUSED)
+        return sq_fault(&call->fault, "Create snapshot error: Cannot save "
+                        "the microVM state: Operation not allowed: "
+                        "save/restore unavailable while running");
+    return sq_fault(&call->fault, "Create snapshot error: snapshots are not "
+                    "supported yet");
+}
+
+bool sq_run_snapshot_load(struct sq_call *call)
+{
+    if (call->api->resources.boot_path)
+        return sq_fault(&call->fault, "Load snapshot error: Loading a "
+                        "microVM snapshot not allowed after configuring "
+                        "boot-specific resources.");
+    return sq_fault(&call->fault, "Load snapshot error: snapshots are not "
+                    "supported yet");
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+
+static uint64_t max_of(unsigned width)
+{
+    return width >= 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
+}
+
+static bool check_string(const struct sq_json_field *f, const json_t *v)
+{
+    char buf[SQ_JSON_ERROR_MAX];
+
+    return json_is_string(v) &&
+           strlen(json_string_value(v)) == json_string_length(v) &&
+           (!f->check || !f->check(json_string_value(v), buf, sizeof(buf)));
+}
+
+static bool take_word(const struct sq_json_field *f, const json_t *v,
+                      uint64_t *out)
+{
+    if (!json_is_string(v))
+        return false;
+    for (uint64_t i = 0; f->words[i]; i++) {
+        if (strcmp(f->words[i], json_string_value(v)) == 0) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_uint(const struct sq_json_field *f, const json_t *v,
+                      uint64_t *out)
+{
+    if (!json_is_integer(v) || json_integer_value(v) < 0)
+        return false;
+    *out = (uint64_t)json_integer_value(v);
+    return *out <= max_of(f->width);
+}
+
+/* Room for any one struct of schemas.h; elements of lists are checked in
+ * it and read again by whoever uses the list. */
+union scratch {
+    uint64_t align;
+    unsigned char bytes[512];
+};
+
+static bool check_list(const struct sq_json_field *f, const json_t *v)
+{
+    if (!json_is_array(v))
+        return false;
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        const json_t *e = json_array_get(v, i);
+
+        if (f->inner) {
+            union scratch scratch = {0};
+
+            if (!sq_json_take(f->inner, e, scratch.bytes))
+                return false;
+        } else if (!check_string(f, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_map(const json_t *v)
+{
+    const char *key;
+    json_t *e;
+
+    if (!json_is_object(v))
+        return false;
+    json_object_foreach((json_t *)v, key, e)
+        if (!json_is_string(e))
+            return false;
+    return true;
+}
+
+static bool take_value(const struct sq_json_field *f, const json_t *v,
+                       void *at)
+{
+    struct sq_json_num *num = at;
+    struct sq_json_part *part = at;
+
+    switch (f->kind) {
+    case SQ_JSON_STRING:
+        if (!check_string(f, v))
+            return false;
+        *(const char **)at = json_string_value(v);
+        return true;
+    case SQ_JSON_UINT:
+        num->set = true;
+        return take_uint(f, v, &num->v);
+    case SQ_JSON_BOOL:
+        num->set = true;
+        num->v = json_is_true(v);
+        return json_is_boolean(v);
+    case SQ_JSON_WORD:
+        num->set = true;
+        return take_word(f, v, &num->v);
+    case SQ_JSON_OBJECT:
+        part->set = true;
+        return sq_json_take(f->inner, v, at);
+    case SQ_JSON_LIST:
+        *(const json_t **)at = v;
+        return check_list(f, v);
+    case SQ_JSON_MAP:
+        *(const json_t **)at = v;
+        return check_map(v);
+    case SQ_JSON_ANY:
+        *(const json_t **)at = v;
+        return true;
+    }
+    return false;
+}
+
+static const struct sq_json_field *
+find_field(const struct sq_json_schema *schema, const char *name)
+{
+    for (size_t i = 0; i < schema->count; i++)
+        if (strcmp(schema->fields[i].name, name) == 0)
+            return &schema->fields[i];
+    return NULL;
+}
+
+static void set_default(const struct sq_json_field *f, void *at)
+{
+    if (f->kind == SQ_JSON_UINT || f->kind == SQ_JSON_BOOL ||
+        f->kind == SQ_JSON_WORD)
+        ((struct sq_json_num *)at)->v = f->dflt;
+}
+
+bool sq_json_take(const struct sq_json_schema *schema, const json_t *value,
+                  void *out)
+{
+    const char *key;
+    json_t *v;
+
+    if (!json_is_object(value))
+        return false;
+    json_object_foreach((json_t *)value, key, v)
+        if (!schema->lenient && !find_field(schema, key))
+            return false;
+    for (size_t i = 0; i < schema->count; i++) {
+        const struct sq_json_field *f = &schema->fields[i];
+        void *at = (char *)out + f->off;
+
+        v = json_object_get(value, f->name);
+        if (!v && f->required)
+            return false;
+        if (!v || (json_is_null(v) && f->nullable))
+            set_default(f, at);
+        else if (!take_value(f, v, at))
+            return false;
+    }
+    return true;
+}
+
+/* jansson itself allows 2048 levels. */
+static bool too_deep(const json_t *v, unsigned depth)
+{
+    const char *key;
+    json_t *e;
+    size_t i;
+
+    if (!json_is_array(v) && !json_is_object(v))
+        return false;
+    if (depth == SQ_JSON_DEPTH_MAX)
+        return true;
+    json_object_foreach((json_t *)v, key, e)
+        if (too_deep(e, depth + 1))
+            return true;
+    json_array_foreach(v, i, e)
+        if (too_deep(e, depth + 1))
+            return true;
+    return false;
+}
+
+static json_t *parse(const char *text, size_t text_len, json_error_t *where)
+{
+    json_t *tree = json_loadb(text, text_len,
+                              JSON_DECODE_ANY | JSON_REJECT_DUPLICATES,
+                              where);
+
+    if (tree && too_deep(tree, 0)) {
+        json_decref(tree);
+        snprintf(where->text, sizeof(where->text),
+                 "recursion limit exceeded");
+        return NULL;
+    }
+    return tree;
+}
+
+/* What jansson refuses and serde does not (NUL characters, numbers beyond
+ * 63 bits, duplicates in free objects) gets jansson's words. */
+static json_t *refused(const struct sq_json_schema *schema, const char *text,
+                       size_t text_len, const json_error_t *where,
+                       char error[SQ_JSON_ERROR_MAX])
+{
+    if (!sq_json_explain(schema, text, text_len, error))
+        snprintf(error, SQ_JSON_ERROR_MAX, "%s at line %d column %d",
+                 where->text[0] ? where->text : "invalid value",
+                 where->line > 0 ? where->line : 1,
+                 where->column > 0 ? where->column : 1);
+    return NULL;
+}
+
+json_t *sq_json_read(const struct sq_json_schema *schema, const char *text,
+                     size_t text_len, void *out,
+                     char error[SQ_JSON_ERROR_MAX])
+{
+    json_error_t where = {0};
+    json_t *tree = parse(text, text_len, &where);
+
+    if (tree && sq_json_take(schema, tree, out))
+        return tree;
+    json_decref(tree);
+    return refused(schema, text, text_len, &where, error);
+}
+
+json_t *sq_json_read_any(const char *text, size_t text_len,
+                         char error[SQ_JSON_ERROR_MAX])
+{
+    json_error_t where = {0};
+    json_t *tree = parse(text, text_len, &where);
+
+    return tree ? tree : refused(NULL, text, text_len, &where, error);
+}

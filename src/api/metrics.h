@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics as Firecracker writes them: one JSON object a line, counters as
+ * the difference to the line before.
+ *
+ * Counters may be added to by any thread. A line is written by one thread at
+ * a time: the API thread while it runs, else the event thread.
+ */
+#ifndef SQ_API_METRICS_H
+#define SQ_API_METRICS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "api/fault.h"
+#include "api/schemas.h"
+
+/* A line is due this often while the machine runs. */
+#define SQ_METRICS_PERIOD_NS 60000000000u
+
+enum sq_metric {
+    SQ_M_NONE,
+#define M(group, name, kind) SQ_M_##group##_##name,
+#include "api/metrics.def"
+#undef M
+    SQ_M_COUNT
+};
+
+struct sq_metrics {
+    _Atomic uint64_t now[SQ_M_COUNT];
+    uint64_t last[SQ_M_COUNT];
+    int fd; /* -1: not configured */
+    bool emit_id;
+    char id[65];
+    json_t *properties; /* or NULL */
+};
+
+void sq_metrics_init(struct sq_metrics *m, const char *id);
+void sq_metrics_fini(struct sq_metrics *m);
+
+static inline void sq_metrics_add(struct sq_metrics *m, enum sq_metric which,
+                                  uint64_t n)
+{
+    atomic_fetch_add_explicit(&m->now[which], n, memory_order_relaxed);
+}
+
+static inline void sq_metrics_set(struct sq_metrics *m, enum sq_metric which,
+                                  uint64_t value)
+{
+    atomic_store_explicit(&m->now[which], value, memory_order_relaxed);
+}
+
+/* PUT /metrics, once. False with *fault filled. */
+bool sq_metrics_configure(struct sq_metrics *m,
+                          const struct sq_body_metrics *b,
+                          struct sq_fault *fault);
+
+/* Adds to what a line shows, in the group's place: "block_rootfs". */
+struct sq_metrics_device {
+    const char *group; /* "block" */
+    char name[80];     /* "block_rootfs" */
+    /* Of the group's metrics, this device's difference. */
+    uint64_t (*value)(const void *ctx, enum sq_metric which);
+    const void *ctx;
+};
+
+/* Writes a line; without a file that is no error. 0 or an errno. */
+int sq_metrics_flush(struct sq_metrics *m,
+                     const struct sq_metrics_device *devices, size_t count);
+
+#endif

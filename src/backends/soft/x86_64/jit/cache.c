@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Code memory: one memory file, mapped once to be written and once to be
+ * executed, so that no page is ever both.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "backends/soft/x86_64/jit/state.h"
+#include "base/err.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static int map_code(struct sq_jit *j, struct squib_error *err)
+{
+    int fd = memfd_create("squib-code", MFD_CLOEXEC);
+    void *rw, *rx;
+
+    if (fd < 0)
+        return sq_err_os(err, SQUIB_E_NOSUPPORT, errno, "executable memory");
+    if (ftruncate(fd, SQ_JIT_CODE_LEN)) {
+        int rc = sq_err_os(err, SQUIB_E_NOSUPPORT, errno,
+                           "executable memory");
+
+        close(fd);
+        return rc;
+    }
+    rw = mmap(NULL, SQ_JIT_CODE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+              0);
+    rx = mmap(NULL, SQ_JIT_CODE_LEN, PROT_READ | PROT_EXEC, MAP_SHARED, fd,
+              0);
+    close(fd);
+    j->rw = rw == MAP_FAILED ? NULL : rw;
+    j->rx = rx == MAP_FAILED ? NULL : rx;
+    if (j->rw && j->rx)
+        return 0;
+    return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                      "the host refuses executable memory");
+}
+
+static void *table(size_t len)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
+{
+    struct sq_jit *j;
+    int rc;
+
+    /* It cannot follow jumps from one stack to another. */
+    if (SANITIZED)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "no translator under the address sanitizer");
+    if (!__builtin_cpu_supports("popcnt") ||
+        !__builtin_cpu_supports("sse4.2"))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "the translator needs SSE4.2 and POPCNT");
+    j = calloc(1, sizeof(*j));
+    if (!j)
+        return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
+    c->jit = j;
+    rc = map_code(j, err);
+    if (rc) {
+        sq_jit_free(c);
+        return rc;
+    }
+    j->sites = table(SQ_JIT_SITES_MAX * sizeof(*j->sites));
+    j->links = table(SQ_JIT_LINKS_MAX * sizeof(*j->links));
+    if (!j->sites || !j->links) {
+        sq_jit_free(c);
+        return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
+    }
+    j->heat = heat;
+    sq_jit_emit_stubs(j);
+    sq_jit_forget(c);
+    return 0;
+}
+
+void sq_jit_free(struct sq_x86_cpu *c)
+{
+    struct sq_jit *j = c->jit;
+
+    if (!j)
+        return;
+    c->jit = NULL;
+    if (j->rw)
+        munmap(j->rw, SQ_JIT_CODE_LEN);
+    if (j->rx)
+        munmap((void *)(uintptr_t)j->rx, SQ_JIT_CODE_LEN);
+    if (j->sites)
+        munmap(j->sites, SQ_JIT_SITES_MAX * sizeof(*j->sites));
+    if (j->links)
+        munmap(j->links, SQ_JIT_LINKS_MAX * sizeof(*j->links));
+    free(j);
+}
+
+void sq_jit_forget_jumps(struct sq_x86_cpu *c)
+{
+    if (c->jit)
+        memset(c->js.jjc, 0, sizeof(c->js.jjc));
+}
+
+void sq_jit_forget(struct sq_x86_cpu *c)
+{
+    struct sq_jit *j = c->jit;
+
+    if (!j)
+        return;
+    j->used = (j->stubs_len + 63) & ~(size_t)63;
+    j->site_count = j->link_count = 0;
+    c->js.link = 0;
+    sq_jit_forget_jumps(c);
+}

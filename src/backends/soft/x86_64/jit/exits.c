@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How translated code goes on to other blocks, or leaves. */
+#include "backends/soft/x86_64/jit/tr.h"
+
+uint32_t sq_tr_site(struct sq_tr *t, unsigned len, bool write)
+{
+    const struct sq_jit_op *op = sq_tr_op(t);
+
+    t->j->sites[t->j->site_count] = (struct sq_jit_site){
+        .in = op->in, .block = t->b, .index = (uint16_t)t->k,
+        .len = (uint8_t)len, .write = write, .end = sq_jit_ends(op)};
+    return t->j->site_count++;
+}
+
+struct sq_tr_cold *sq_tr_cold(struct sq_tr *t, enum sq_tr_cold_kind kind,
+                              uint8_t *at)
+{
+    struct sq_tr_cold *cold = &t->cold[t->cold_count];
+
+    if (t->cold_count < SQ_TR_COLD_MAX - 1)
+        t->cold_count++;
+    else
+        t->e.full = true;
+    *cold = (struct sq_tr_cold){.kind = (uint8_t)kind, .at = at};
+    return cold;
+}
+
+static void to_stub(struct sq_tr *t, uint32_t stub)
+{
+    sq_emit_patch(sq_emit_jump(&t->e, H_NONE), t->j->rw + stub);
+}
+
+/* R10 = v */
+static void number(struct sq_tr *t, uint32_t v)
+{
+    sq_emit_u8(&t->e, 0x41);
+    sq_emit_u8(&t->e, 0xba);
+    sq_emit_u32(&t->e, v);
+}
+
+void sq_tr_interp_if(struct sq_tr *t, unsigned cc)
+{
+    uint32_t site = sq_tr_site(t, 0, false);
+
+    if (cc != H_NONE) {
+        sq_tr_cold(t, COLD_INTERP, sq_emit_jump(&t->e, cc))->site = site;
+        return;
+    }
+    number(t, site);
+    to_stub(t, t->j->interp);
+}
+
+/* --- to other blocks ----------------------------------------------------- */
+
+/* The code of the block at a page offset, or NULL. */
+static uint8_t *translated(struct sq_tr *t, unsigned off)
+{
+    const struct sq_x86_block *b;
+
+    if (off == t->start)
+        return t->entry;
+    b = sq_block_find(t->c, (t->b->pa & ~0xfffull) + off, t->b->gen);
+    return b && b->jit[t->user] > SQ_JIT_NEVER ? t->j->rw + b->jit[t->user]
+                                               : NULL;
+}
+
+/* R9 is the target. Jumps there if the jump cache has it; returns the
+ * displacement of the jump that is taken when not, with R9 unchanged. */
+static uint8_t *look_up(struct sq_tr *t, int32_t pop)
+{
+    struct sq_emit *e = &t->e;
+    uint8_t *miss, *other, *stale, *at;
+#define ENTRY(field)                                                       \
+    ((struct sq_emit_mem){H_SP, H_10, 0,                                   \
+                          CPU(js.jjc) + (int32_t)offsetof(                 \
+                                            struct sq_x86_jjc, field)})
+
+    _Static_assert(sizeof(struct sq_x86_jjc) == 64, "scale");
+    sq_emit_mov(e, H_10, H_9);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), SQ_E_W, 5, H_10); /* SHR */
+    sq_emit_u8(e, 12);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x33), 0, H_10, H_9); /* XOR */
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x81), 0, 4, H_10);   /* AND */
+    sq_emit_u32(e, SQ_JJC_SIZE - 1);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), 0, 4, H_10); /* SHL */
+    sq_emit_u8(e, 6);
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), SQ_E_W, H_9, ENTRY(gva));
+    miss = sq_emit_jump(e, 5);
+    sq_emit_load(e, H_9, sq_jit_cpu(CPU(jc_key)));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), SQ_E_W, H_9, ENTRY(key));
+    other = sq_emit_jump(e, 5);
+    sq_emit_load(e, H_9, ENTRY(gen_at));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), 0, H_9,
+               (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), 0, H_9, ENTRY(gen));
+    stale = sq_emit_jump(e, 5);
+    sq_emit_load(e, H_9, ENTRY(page));
+    sq_emit_store(e, sq_jit_cpu(CPU(js.page)), H_9);
+    if (pop)
+        sq_emit_lea(e, H_11, (struct sq_emit_mem){H_11, H_NONE, 0, pop});
+    sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 4, ENTRY(code));
+    sq_emit_patch(other, e->at);
+    sq_emit_patch(stale, e->at);
+    sq_emit_load(e, H_9, ENTRY(gva));
+    sq_emit_patch(miss, e->at);
+    at = sq_emit_jump(e, H_NONE);
+    return at;
+#undef ENTRY
+}
+
+static void jump_far(struct sq_tr *t, int64_t to)
+{
+    struct sq_emit *e = &t->e;
+
+    sq_emit_load(e, H_9, sq_jit_cpu(CPU(js.page)));
+    if (to == (int32_t)to) {
+        sq_emit_lea(e, H_9,
+                    (struct sq_emit_mem){H_9, H_NONE, 0, (int32_t)to});
+    } else {
+        sq_emit_mov_imm(e, H_10, (uint64_t)to);
+        sq_emit_rr(e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9, H_10);
+    }
+    sq_emit_patch(look_up(t, 0), t->j->rw + t->j->exit_r9);
+}
+
+void sq_tr_jump(struct sq_tr *t, unsigned cc, int64_t to)
+{
+    uint8_t *code;
+
+    if ((uint64_t)to >= 4096) {
+        if (cc == H_NONE)
+            jump_far(t, to);
+        else
+            sq_tr_cold(t, COLD_FAR, sq_emit_jump(&t->e, cc))->to = to;
+        return;
+    }
+    code = translated(t, (unsigned)to);
+    if (code)
+        sq_emit_patch(sq_emit_jump(&t->e, cc), code);
+    else
+        sq_tr_cold(t, COLD_LINK, sq_emit_jump(&t->e, cc))->to = to;
+}
+
+void sq_tr_jump_indirect(struct sq_tr *t, int32_t pop)
+{
+    uint32_t site = sq_tr_site(t, 0, false);
+
+    sq_tr_cold(t, COLD_INTERP, look_up(t, pop))->site = site;
+}
+
+/* --- what was put off ---------------------------------------------------- */
+
+static void leave_at(struct sq_tr *t, uint32_t off, uint32_t stub)
+{
+    sq_emit_u8(&t->e, 0x41); /* MOV R9D */
+    sq_emit_u8(&t->e, 0xb9);
+    sq_emit_u32(&t->e, off);
+    to_stub(t, stub);
+}
+
+static void link(struct sq_tr *t, const struct sq_tr_cold *cold)
+{
+    struct sq_jit *j = t->j;
+
+    j->links[j->link_count++] = (struct sq_jit_link){
+        .at = cold->at, .pa = (t->b->pa & ~0xfffull) + (uint64_t)cold->to,
+        .page = t->b->page, .gen = t->b->gen, .user = t->user};
+    number(t, j->link_count);
+    leave_at(t, (uint32_t)cold->to, j->exit_link);
+}
+
+static void emit_cold(struct sq_tr *t, const struct sq_tr_cold *cold)
+{
+    struct sq_emit *e = &t->e;
+    struct sq_jit *j = t->j;
+
+    if (cold->at)
+        sq_emit_patch(cold->at, e->at);
+    switch (cold->kind) {
+    case COLD_CHECK:
+        sq_emit_rm(e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9,
+                   (struct sq_emit_mem){H_SP, H_10, 0, cold->tag});
+        number(t, cold->site);
+        to_stub(t, j->slow);
+        break;
+    case COLD_INTERP:
+        number(t, cold->site);
+        to_stub(t, j->interp);
+        break;
+    case COLD_DONE:
+        for (uint32_t s = cold->site; s < j->site_count &&
+                                      j->sites[s].index == (uint16_t)cold->to;
+             s++)
+            j->sites[s].done = (uint32_t)(e->at - j->rw);
+        t->host_ok = false;
+        sq_tr_flags_restore(t);
+        sq_emit_patch(sq_emit_jump(e, H_NONE), cold->back);
+        break;
+    case COLD_ATTN: leave_at(t, t->start, j->exit_at); break;
+    case COLD_FUEL: /* give back what the head took */
+        sq_emit_rm(e, SQ_OPC(0, 0, 0x81), 0, 0, sq_jit_cpu(CPU(js.fuel)));
+        sq_emit_u32(e, t->n);
+        leave_at(t, t->start, j->exit_fuel);
+        break;
+    case COLD_LINK: link(t, cold); break;
+    case COLD_STACK: {
+        const uint8_t *back = cold->back;
+        unsigned first = cold->index, n = (unsigned)cold->to;
+
+        t->host_ok = false;
+        t->mem_ok = true; /* or nobody asks */
+        for (t->k = first; t->k < first + n; t->k++)
+            sq_tr_insn(t);
+        sq_emit_patch(sq_emit_jump(e, H_NONE), back);
+        break;
+    }
+    default: jump_far(t, cold->to); break;
+    }
+}
+
+void sq_tr_finish(struct sq_tr *t)
+{
+    for (unsigned k = 0; k < t->cold_count; k++)
+        emit_cold(t, &t->cold[k]);
+}

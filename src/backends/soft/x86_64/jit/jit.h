@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The translator's interface to the rest of the software CPU. All calls are
+ * for the vCPU's thread, or any while it does not run.
+ *
+ * c->jit is NULL where there is no translator: hosts that are not x86-64,
+ * hosts that refuse executable memory, VMs that were asked to do without.
+ */
+#ifndef SQ_SOFT_X86_JIT_H
+#define SQ_SOFT_X86_JIT_H
+
+#include "backends/soft/x86_64/cpu.h"
+
+/* Makes c->jit; blocks are translated at their `heat`th execution. Returns
+ * SQUIB_E_NOSUPPORT where it cannot be; then c->jit stays NULL and the CPU
+ * interprets. The 256 KiB below *c must be a stack (vcpu.c). */
+int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err);
+void sq_jit_free(struct sq_x86_cpu *c);
+
+/* Forgets all translations: their blocks are about to go. */
+void sq_jit_forget(struct sq_x86_cpu *c);
+/* The jump cache's generations start anew. */
+void sq_jit_forget_jumps(struct sq_x86_cpu *c);
+
+/* Runs from block b on in translated code, at least as far as its head;
+ * false when b is not translated. c->attn was clear just before. */
+bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For hosts without a translator. */
+#include "backends/soft/x86_64/jit/jit.h"
+
+#include "base/err.h"
+
+int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
+{
+    (void)c, (void)heat;
+    return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                      "there is no translator for this processor");
+}
+
+void sq_jit_free(struct sq_x86_cpu *c)
+{
+    (void)c;
+}
+
+void sq_jit_forget(struct sq_x86_cpu *c)
+{
+    (void)c;
+}
+
+void sq_jit_forget_jumps(struct sq_x86_cpu *c)
+{
+    (void)c;
+}
+
+bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
+{
+    (void)c, (void)b;
+    return false;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entering translated code, and what it calls when it cannot go on. */
+#include "backends/soft/x86_64/flags.h"
+#include "backends/soft/x86_64/jit/state.h"
+#include "backends/soft/x86_64/mem.h"
+
+/* Instructions between two looks at the clock. */
+#define FUEL 16384
+
+/* Status flags as translated code keeps them: LAHF's AH in the high byte,
+ * OF in the low one. */
+static void flags_in(struct sq_x86_cpu *c)
+{
+    uint16_t f = c->js.flags;
+
+    sq_set_status(c, (f >> 8 & 0xd5u) | (f & 1u) << 11);
+}
+
+static void flags_out(struct sq_x86_cpu *c)
+{
+    uint32_t s = sq_status(c);
+
+    c->js.flags = (uint16_t)((s & 0xd5) << 8 | (s >> 11 & 1));
+}
+
+static void count_in(struct sq_x86_cpu *c)
+{
+    c->icount += (uint64_t)(int64_t)(c->js.fuel_then - c->js.fuel);
+    c->js.fuel_then = c->js.fuel;
+}
+
+/* --- slow paths ---------------------------------------------------------- */
+
+static void end_of_one(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    (void)c, (void)i;
+}
+
+/* The CPU as the interpreter has it just before the instruction, which
+ * becomes a block of its own: it has what is left to count of the real
+ * one. */
+static struct sq_x86_insn *one(struct sq_x86_cpu *c,
+                               const struct sq_jit_site *s)
+{
+    struct sq_jit *j = c->jit;
+    struct sq_x86_block *b = &j->one.block;
+
+    count_in(c);
+    flags_in(c);
+    c->gpr[SQ_RIP] = c->js.page; /* offsets of s->in count from it */
+    *b = *s->block;
+    b->n = (uint16_t)(s->block->n - s->index);
+    j->one.insn[0] = s->in;
+    j->one.insn[1] = (struct sq_x86_insn){
+        .exec = end_of_one, .off = (uint16_t)(s->in.off + s->in.len)};
+    c->block = b;
+    return j->one.insn;
+}
+
+/* What keeps SSE instructions from the host: see sq_sse_check(), and
+ * exceptions that the guest does not mask. */
+static void look_at_sse(struct sq_x86_cpu *c)
+{
+    c->js.no_sse = c->cr0 & (CR0_EM | CR0_TS) || !(c->cr4 & CR4_OSFXSR);
+    c->js.no_fp = c->js.no_sse || ~c->mxcsr & 0x1f80;
+}
+
+static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
+                           struct sq_x86_insn *i)
+{
+    i->exec(c, i);
+    look_at_sse(c);
+    flags_out(c);
+    if (s->end || i[1].exec != end_of_one)
+        return c->jit->rx + c->jit->exit_clean;
+    return c->jit->rx + s->done;
+}
+
+const void *sq_jit_interp(struct sq_x86_cpu *c, uint32_t site)
+{
+    const struct sq_jit_site *s = &c->jit->sites[site];
+
+    return execute(c, s, one(c, s));
+}
+
+const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
+{
+    const struct sq_jit_site *s = &c->jit->sites[site];
+    struct sq_x86_insn *i = one(c, s);
+    void *p = NULL;
+
+    /* Over a page boundary the interpreter knows which page faults. */
+    if ((gva & 0xfff) + s->len <= 4096)
+        p = sq_x86_ptr_slow(c, i, gva, s->len, s->write);
+    if (!p)
+        return execute(c, s, i);
+    c->js.ptr = p;
+    return c->jit->rx + s->op;
+}
+
+/* --- entry --------------------------------------------------------------- */
+
+static void link_up(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
+{
+    const struct sq_jit_link *l = &c->jit->links[c->js.link - 1];
+
+    c->js.link = 0;
+    if (l->pa == b->pa && l->page == b->page && l->gen == b->gen &&
+        l->user == user)
+        sq_emit_patch(l->at, c->jit->rw + b->jit[user]);
+}
+
+static void enter_jump(struct sq_x86_cpu *c, struct sq_x86_block *b,
+                       bool user)
+{
+    uint64_t gva = c->gpr[SQ_RIP];
+    struct sq_x86_jjc *e =
+        &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
+                   (SQ_JJC_SIZE - 1)];
+
+    e->gva = gva;
+    e->key = c->jc_key;
+    e->page = gva & ~0xfffull;
+    e->code = c->jit->rx + b->jit[user];
+    e->gen_at = &b->page->gen;
+    e->gen = b->gen;
+}
+
+bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
+{
+    bool user = c->cpl == 3;
+    struct sq_jit *j = c->jit;
+    void (*enter)(struct sq_x86_cpu *, const void *);
+
+    if (b->jit[user] <= SQ_JIT_NEVER) {
+        if (b->jit[user] == SQ_JIT_NEVER || b->mode != MODE_64 ||
+            b->crosses || ++b->heat < j->heat)
+            goto no;
+        b->heat = 0;
+        sq_jit_translate(c, b, user);
+        if (b->jit[user] <= SQ_JIT_NEVER)
+            goto no;
+    }
+    if (c->js.link)
+        link_up(c, b, user);
+    enter_jump(c, b, user);
+    flags_out(c);
+    look_at_sse(c);
+    c->js.page = c->gpr[SQ_RIP] & ~0xfffull;
+    if (c->js.fuel <= SQ_BLOCK_INSNS_MAX)
+        c->js.fuel = FUEL;
+    c->js.fuel_then = c->js.fuel;
+    *(const void **)(void *)&enter = j->rx + j->enter;
+    enter(c, j->rx + b->jit[user]);
+    count_in(c);
+    flags_in(c);
+    return true;
+no:
+    c->js.link = 0;
+    return false;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The translator's own state and what its files share. */
+#ifndef SQ_SOFT_X86_JIT_STATE_H
+#define SQ_SOFT_X86_JIT_STATE_H
+
+#include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/jit/emit.h"
+#include "backends/soft/x86_64/jit/jit.h"
+#include "backends/soft/x86_64/jit/op.h"
+
+/* An instruction that translated code may hand to C: what the slow paths
+ * need to raise its faults or to run its interpreter function. */
+struct sq_jit_site {
+    struct sq_x86_insn in;
+    struct sq_x86_block *block;
+    uint32_t op;   /* offset in the code of what follows the check, with R9 */
+                   /* a host pointer */
+    uint32_t done; /* of what follows the instruction */
+    uint16_t index; /* in the block */
+    uint8_t len;    /* of the access */
+    bool write;
+    bool end; /* the instruction ends the block: RIP is in gpr[] after it */
+};
+
+/* A jump within a guest page whose target was not translated yet. */
+struct sq_jit_link {
+    uint8_t *at; /* displacement, in the writable mapping */
+    uint64_t pa;
+    struct sq_code_page *page;
+    uint32_t gen;
+    bool user;
+};
+
+#define SQ_JIT_CODE_LEN (32u << 20)
+#define SQ_JIT_SITES_MAX (256u << 10)
+#define SQ_JIT_LINKS_MAX (256u << 10)
+
+struct sq_jit {
+    uint8_t *rw;       /* the code, writable */
+    const uint8_t *rx; /* the same memory, executable */
+    size_t used, stubs_len;
+    unsigned heat;
+    struct sq_jit_site *sites;
+    struct sq_jit_link *links;
+    uint32_t site_count, link_count;
+    /* offsets of shared code (stubs.c) */
+    uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
+    uint32_t slow, interp;
+    /* one instruction in front of an end, for the interpreter */
+    struct {
+        struct sq_x86_block block;
+        struct sq_x86_insn insn[2];
+    } one;
+};
+
+/* Offsets from RSP, which points to the CPU. */
+#define CPU(field) ((int32_t)offsetof(struct sq_x86_cpu, field))
+static inline struct sq_emit_mem sq_jit_cpu(int32_t off)
+{
+    return (struct sq_emit_mem){H_SP, H_NONE, 0, off};
+}
+#define HOME(g) sq_jit_cpu((int32_t)(g) * 8)
+
+/* Host register of guest register g; R9, R10 and R11 live in c->gpr[]. */
+static inline bool sq_jit_homed(unsigned g)
+{
+    return g >= 9 && g <= 11;
+}
+static inline unsigned sq_jit_host(unsigned g)
+{
+    return g == R_SP ? H_11 : g;
+}
+
+/* Emits what all blocks share; called with empty code memory. (stubs.c) */
+void sq_jit_emit_stubs(struct sq_jit *j);
+
+/* Translates b for user or kernel mode; b->jit[user] is set, or marked as
+ * not to be tried again. (translate.c) */
+void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b,
+                      bool user);
+
+/* Status flags that code at offset `off` of b's page may read before it
+ * writes them. (liveness.c) */
+uint16_t sq_jit_flags_needed(struct sq_x86_cpu *c, struct sq_x86_block *b,
+                             const uint8_t *page, unsigned off);
+
+/* Slow paths: return where translated code goes on. (slow.c) */
+const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva);
+const void *sq_jit_interp(struct sq_x86_cpu *c, uint32_t site);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The translation of one block in progress. */
+#ifndef SQ_SOFT_X86_JIT_TR_H
+#define SQ_SOFT_X86_JIT_TR_H
+
+#include "backends/soft/x86_64/jit/state.h"
+
+/* Code that is rarely run goes behind the block. */
+enum sq_tr_cold_kind {
+    COLD_CHECK,  /* the TLB check failed: R9 = gva - tag, R10 = entry */
+    COLD_INTERP, /* the interpreter takes the instruction */
+    COLD_DONE,   /* back from there: flags to the host */
+    COLD_ATTN, COLD_FUEL, /* the block's head leaves */
+    COLD_LINK,   /* jump to page offset `to`, not translated yet */
+    COLD_STACK,  /* pushes or pops one by one; `to` of them */
+    COLD_FAR,    /* jump to page base + `to` on another page */
+};
+
+struct sq_tr_cold {
+    uint8_t kind;
+    uint8_t *at; /* the displacement that leads here */
+    uint32_t site;
+    int32_t tag; /* COLD_CHECK: tag's offset in the CPU */
+    int64_t to;
+    const uint8_t *back; /* COLD_DONE, COLD_STACK: where it goes on */
+    unsigned index;      /* COLD_STACK: the first one */
+};
+
+#define SQ_TR_COLD_MAX (SQ_BLOCK_INSNS_MAX * 6)
+
+struct sq_tr {
+    struct sq_x86_cpu *c;
+    struct sq_jit *j;
+    struct sq_x86_block *b;
+    const uint8_t *page; /* the guest's bytes */
+    bool user;
+    struct sq_emit e;
+    uint8_t *entry;
+    unsigned start; /* the block's offset in its page */
+    unsigned n, k;  /* instructions, the current one */
+    uint32_t first_site; /* of the current one */
+    /* Where the guest's status flags are: in the host's, in js.flags, or
+     * with neither nowhere, which is when nothing reads them. */
+    bool host_ok, mem_ok;
+    bool sse_checked; /* in this block, so far */
+    struct sq_jit_op op[SQ_BLOCK_INSNS_MAX];
+    uint16_t live[SQ_BLOCK_INSNS_MAX + 1]; /* before each instruction */
+    struct sq_tr_cold cold[SQ_TR_COLD_MAX];
+    unsigned cold_count;
+};
+
+static inline const struct sq_jit_op *sq_tr_op(const struct sq_tr *t)
+{
+    return &t->op[t->k];
+}
+
+/* --- flags (flags.c) ----------------------------------------------------- */
+
+/* Puts them in js.flags, if anything will read them there. */
+void sq_tr_flags_save(struct sq_tr *t);
+/* Puts them in the host's flags. May use R10. */
+void sq_tr_flags_restore(struct sq_tr *t);
+
+/* --- memory (memory.c) --------------------------------------------------- */
+
+/* The memory operand's address expression; may load R9 and R10. */
+struct sq_emit_mem sq_tr_operand(struct sq_tr *t);
+/* R9 = linear address of the memory operand. */
+void sq_tr_ea(struct sq_tr *t);
+/* Makes R9, a linear address, a host pointer; R10 and flags are lost. */
+void sq_tr_check(struct sq_tr *t, unsigned len, bool write);
+/* For R9 = RSP + disp. */
+void sq_tr_check_stack(struct sq_tr *t, int32_t disp, unsigned len,
+                       bool write);
+/* The operand is locked: if R9 is not aligned, the interpreter's turn. */
+void sq_tr_check_aligned(struct sq_tr *t, unsigned len);
+
+/* --- leaving (exits.c) --------------------------------------------------- */
+
+uint32_t sq_tr_site(struct sq_tr *t, unsigned len, bool write);
+struct sq_tr_cold *sq_tr_cold(struct sq_tr *t, enum sq_tr_cold_kind kind,
+                              uint8_t *at);
+/* The interpreter takes the instruction if cc holds; H_NONE: always. */
+/* Emits the check alone: R9, a linear address, becomes a host pointer, or
+ * the returned displacement is jumped from. (memory.c) */
+uint8_t *sq_tr_check_fast(struct sq_tr *t, unsigned len, bool write,
+                          int32_t *tag);
+void sq_tr_interp_if(struct sq_tr *t, unsigned cc);
+/* To page base + to, if cc holds; H_NONE: always. */
+void sq_tr_jump(struct sq_tr *t, unsigned cc, int64_t to);
+/* To R9, adding `pop` to RSP on the way; what is not in the jump cache is
+ * done by the interpreter. */
+void sq_tr_jump_indirect(struct sq_tr *t, int32_t pop);
+/* Emits what was put off. */
+void sq_tr_finish(struct sq_tr *t);
+
+/* --- instructions (insns.c) ---------------------------------------------- */
+
+void sq_tr_insn(struct sq_tr *t);
+/* Pushes or pops from the current instruction on that need one check
+ * between them. Returns how many; 0: none, nothing was emitted. */
+unsigned sq_tr_stack_run(struct sq_tr *t);
+void sq_tr_sse(struct sq_tr *t); /* (sse.c) */
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "backends/soft/vm.h"
+#include "backends/soft/x86_64/jit/tr.h"
+
+#define ROOM (64u << 10) /* more than any block needs */
+
+/* Decodes the block's bytes anew. False: not for us. */
+static bool read_ops(struct sq_tr *t)
+{
+    unsigned off = t->start, native = 0;
+
+    for (t->n = 0; t->n < t->b->n; t->n++) {
+        struct sq_jit_op *op = &t->op[t->n];
+        uint8_t bytes[15];
+        unsigned room = 4096 - off;
+
+        if (off >= 4096)
+            return false;
+        if (room > sizeof(bytes))
+            room = sizeof(bytes);
+        memcpy(bytes, t->page + off, room);
+        if (!sq_jit_op(bytes, room, off, op) || !op->in.exec)
+            return false; /* goes on elsewhere, or is undefined */
+        off += op->in.len;
+        native += op->kind != JK_INTERP && op->kind != JK_INTERP_END;
+        if (sq_jit_ends(op) && t->n + 1u != t->b->n)
+            return false;
+    }
+    return native != 0;
+}
+
+static uint16_t needed_at(struct sq_tr *t, uint64_t to)
+{
+    if (to >= 4096)
+        return FL_STATUS;
+    return sq_jit_flags_needed(t->c, t->b, t->page, (unsigned)to);
+}
+
+/* Flags that are read after the block. */
+static uint16_t live_out(struct sq_tr *t)
+{
+    const struct sq_jit_op *op = &t->op[t->n - 1];
+    uint64_t next = op->in.off + op->in.len;
+
+    switch (op->kind) {
+    case JK_JMP:
+    case JK_CALL: return needed_at(t, op->in.imm);
+    case JK_JCC: return needed_at(t, op->in.imm) | needed_at(t, next);
+    default: return sq_jit_ends(op) ? FL_STATUS : needed_at(t, next);
+    }
+}
+
+static void find_live(struct sq_tr *t)
+{
+    t->live[t->n] = live_out(t);
+    for (unsigned k = t->n; k-- > 0;) {
+        const struct sq_jit_op *op = &t->op[k];
+
+        t->live[k] = (uint16_t)(op->rd | (t->live[k + 1] & ~op->wr));
+    }
+}
+
+/* Looks for reasons to leave, counts. */
+static void emit_head(struct sq_tr *t)
+{
+    struct sq_emit *e = &t->e;
+
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x83), 0, 7, sq_jit_cpu(CPU(attn)));
+    sq_emit_u8(e, 0);
+    sq_tr_cold(t, COLD_ATTN, sq_emit_jump(e, 5));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x83), 0, 5, sq_jit_cpu(CPU(js.fuel)));
+    sq_emit_u8(e, (uint8_t)t->n);
+    sq_tr_cold(t, COLD_FUEL, sq_emit_jump(e, 8));
+}
+
+static bool has_room(const struct sq_jit *j)
+{
+    return SQ_JIT_CODE_LEN - j->used >= ROOM &&
+           SQ_JIT_SITES_MAX - j->site_count >= SQ_TR_COLD_MAX &&
+           SQ_JIT_LINKS_MAX - j->link_count >= SQ_TR_COLD_MAX;
+}
+
+void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
+{
+    struct sq_jit *j = c->jit;
+    struct sq_soft_slot *s = sq_soft_slot_of(c->vm, b->pa);
+    uint32_t sites = j->site_count, links = j->link_count;
+    struct sq_tr t = {
+        .c = c, .j = j, .b = b, .user = user,
+        .start = (unsigned)(b->pa & 0xfff), .mem_ok = true};
+
+    if (!has_room(j)) {
+        sq_block_cache_forget(c); /* all blocks; b is still readable */
+        return;
+    }
+    b->jit[user] = SQ_JIT_NEVER;
+    if (!s)
+        return;
+    t.page = s->hva + ((b->pa & ~0xfffull) - s->gpa);
+    if (!read_ops(&t))
+        return;
+    t.e = (struct sq_emit){j->rw + j->used, j->rw + j->used + ROOM, false};
+    t.entry = t.e.at;
+    find_live(&t);
+    emit_head(&t);
+    for (t.k = 0; t.k < t.n;) {
+        unsigned n = sq_tr_stack_run(&t);
+
+        if (!n) {
+            sq_tr_insn(&t);
+            n = 1;
+        }
+        t.k += n;
+    }
+    t.k = t.n - 1;
+    if (!sq_jit_ends(&t.op[t.k])) {
+        if (t.live[t.n])
+            sq_tr_flags_save(&t);
+        sq_tr_jump(&t, H_NONE, t.op[t.k].in.off + t.op[t.k].in.len);
+    }
+    sq_tr_finish(&t); /* may come back to instructions of the block */
+    /* Written to meanwhile: what was read may be half of each. */
+    if (t.e.full || !sq_block_fresh(b)) {
+        j->site_count = sites;
+        j->link_count = links;
+        return;
+    }
+    b->jit[user] = (uint32_t)(t.entry - j->rw);
+    j->used = ((size_t)(t.e.at - j->rw) + 15) & ~(size_t)15;
+}

@@ -144,10 +144,11 @@ static int allow_calls(scmp_filter_ctx ctx)
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
     for (size_t i = 0; i < 2 && !rc; i++)
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                              SCMP_A0(SCMP_CMP_EQ, (uint64_t)families[i]));
+                              SCMP_A0(SCMP_CMP_EQ,
+                                      (uint64_t)families[i], 0));
     for (size_t i = 0; i < 2 && !rc; i++)
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                              SCMP_A1(SCMP_CMP_EQ, requests[i]));
+                              SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
     if (!rc)
         rc = seccomp_rule_add(
             ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,

@@ -182,6 +182,8 @@ static void stop(void)
         waitpid(t.pid, &status, 0);
         snprintf(path, sizeof(path), "%s/api", t.dir);
         report(access(path, F_OK) != 0, "%s: the socket is gone", t.name);
+        report(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM,
+               "%s: ended by SIGTERM", t.name);
     }
     t.pid = 0;
 }

@@ -189,7 +189,8 @@ static void special(struct program *p, struct isa_rng *r)
         put(p, inner.b, inner.len);
         break;
     case 3: { /* through a register */
-        unsigned reg = isa_below(r, 16);
+        /* not RSP: the return address would become code, at random */
+        unsigned reg = R_SP + 1 + isa_below(r, 11);
 
         put_mov(p, R_SP, STACK - 8 * isa_below(r, 1000));
         put_mov(p, reg, p->at + p->len + 10 + 3);

@@ -21,9 +21,11 @@ check "ping out" 0 "3 packets transmitted, 3 packets received, 0% packet loss
 check_download "$mib MiB down" 172.31.9.1 $guest </dev/null
 check_upload "$mib MiB up" 172.31.9.1 $guest
 
-# From the namespace to the guest.
-"$SQUIB" run -q --backend "$backend" $guest -- sleep 100 \
-    </dev/null >/dev/null 2>&1 &
+# From the namespace to the guest, which serves what it has fetched.
+"$SQUIB" run -q --backend "$backend" -m 512M $guest -- sh -c "
+    wget -q -O /tmp/copy http://172.31.9.1:$port/blob
+    httpd -p 80 -h /tmp
+    sleep 100" </dev/null >/dev/null 2>&1 &
 monitor=$!
 what="ping in"
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -34,6 +36,19 @@ if "$busybox" ping -c 3 -i 0.2 172.31.9.2 >"$out" 2>&1; then
 else
     fail "$what" "no answer"
 fi
+
+what="$mib MiB back, in large segments"
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    "$busybox" wget -q -O "$work/back" http://172.31.9.2/copy 2>"$err" &&
+        break
+    sleep 1
+done
+if ! cmp -s "$work/back" "$work/www/blob"; then
+    fail "$what" "$(wc -c <"$work/back") bytes that differ"
+else
+    pass "$what"
+fi
+rm -f "$work/back"
 
 # A tap serves one machine.
 : >"$err"

@@ -671,7 +671,7 @@ static void serves_a_connection(void **state)
     send_data(c, REQUEST, 9);
     drain(c);
     assert_int_equal(answers_in(c), 1);
-    send_data(c, REQUEST + 9, strlen(REQUEST) - 9);
+    send_data(c, &REQUEST[9], strlen(REQUEST) - 9);
     drain(c);
     assert_int_equal(answers_in(c), 2);
     send_data(c, REQUEST REQUEST, 2 * strlen(REQUEST));
@@ -713,11 +713,8 @@ static void large_answers_keep_to_window_and_mss(void **state)
     client_connect(c);
     c->mute = true;
     send_data(c, REQUEST, strlen(REQUEST));
-    for (int i = 0; i < 10; i++) {
-        if (!receive(c))
-            break;
-        assert_true(i < 4); /* 2000 bytes and no more */
-    }
+    for (size_t flying = 0; receive(c); flying += c->last_len)
+        assert_true(flying + c->last_len <= 2000);
     /* Nothing of it arrived: three duplicate ACKs bring it again. */
     c->mute = false;
     for (int i = 0; i < 3; i++)
@@ -759,7 +756,7 @@ static void repetitions_do_no_harm(void **state)
     send_at(c, seq, SQ_MMDS_TCP_ACK, REQUEST, 20); /* all of it again */
     drain(c);
     c->seq += (uint32_t)strlen(REQUEST) - 20;
-    send_at(c, seq + 10, SQ_MMDS_TCP_ACK, REQUEST + 10, /* partly */
+    send_at(c, seq + 10, SQ_MMDS_TCP_ACK, &REQUEST[10], /* partly */
             strlen(REQUEST) - 10);
     drain(c);
     assert_int_equal(answers_in(c), 1);

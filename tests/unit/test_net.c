@@ -240,7 +240,7 @@ static void offer_rx(struct test *t, uint64_t gpa, uint32_t len)
 /* The next received frame, in one buffer at gpa. */
 static void expect_rx(struct test *t, uint64_t gpa, const struct frame *f)
 {
-    uint32_t id, len;
+    uint32_t id = 0, len = 0;
 
     assert_true(guest_used(&t->g, RX, &id, &len));
     assert_int_equal(len, HDR + f->len);
@@ -388,7 +388,7 @@ static size_t collect(struct test *t, uint32_t step, uint8_t *frame,
                       unsigned *chains)
 {
     size_t len = 0;
-    uint32_t id, n;
+    uint32_t id = 0, n = 0;
 
     for (*chains = 0; guest_used(&t->g, RX, &id, &n); ++*chains) {
         memcpy(frame + len, guest_ptr(&t->g, RX_AT + *chains * step, n), n);
@@ -449,7 +449,7 @@ static void queue_that_can_never_hold_it_drops_it(void **state)
 {
     struct test *t = *state;
     struct frame *f;
-    uint32_t id, n;
+    uint32_t id = 0, n = 0;
 
     start(t, F_ALL | F_MRG_RXBUF);
     arrive(t, 60000);
@@ -471,7 +471,7 @@ static void header_split_over_pieces(void **state)
                                     {RX_AT + 100, 10, true},
                                     {RX_AT + 200, 500, true}};
     struct frame *f;
-    uint32_t id, n;
+    uint32_t id = 0, n = 0;
 
     start(t, F_ALL);
     guest_add(&t->g, RX, buf, 3);
@@ -596,7 +596,7 @@ static void transmits(void **state)
     const struct guest_buf split[] = {{GUEST_DATA, 7, false},
                                       {GUEST_DATA + 7, 20, false},
                                       {GUEST_DATA + 27, 85, false}};
-    uint32_t id, len;
+    uint32_t id = 0, len = 0;
 
     start(t, F_ALL);
     fill_tx(t, GUEST_DATA, 1500);
@@ -623,7 +623,7 @@ static void no_frames_at_all(void **state)
 {
     struct test *t = *state;
     const struct guest_buf writable = {RX_AT, 2048, true};
-    uint32_t id, len;
+    uint32_t id = 0, len = 0;
 
     start(t, F_ALL);
     fill_tx(t, GUEST_DATA, 80000);
@@ -784,7 +784,7 @@ static void filter_answers(void **state)
 {
     struct test *t = *state;
     uint8_t *p;
-    uint32_t id, len;
+    uint32_t id = 0, len = 0;
 
     start(t, F_ALL);
     offer_rx(t, RX_AT, 2048);

@@ -21,11 +21,6 @@ static const uint32_t saved_msrs[] = {
     SQ_LAPIC_MSR_BASE, SQ_LAPIC_MSR_TSC_DEADLINE,
 };
 
-static bool canonical(uint64_t v)
-{
-    return (uint64_t)((int64_t)(v << 16) >> 16) == v;
-}
-
 int sq_soft_get_state(struct squib_vcpu *vcpu, uint32_t parts,
                       struct squib_x86_64_state *st, struct squib_error *err)
 {
@@ -109,9 +104,9 @@ static int check_system(const struct squib_x86_64_state *st,
         what = "CR4.PAE";
     else if (st->xcr0 & ~3ull || !(st->xcr0 & 1))
         what = "XCR0";
-    else if (!canonical(st->seg[SQUIB_X86_FS].base) ||
-             !canonical(st->seg[SQUIB_X86_GS].base) ||
-             !canonical(st->gdt.base) || !canonical(st->idt.base))
+    else if (!sq_canonical(st->seg[SQUIB_X86_FS].base) ||
+             !sq_canonical(st->seg[SQUIB_X86_GS].base) ||
+             !sq_canonical(st->gdt.base) || !sq_canonical(st->idt.base))
         what = "a base address";
     if (what)
         return sq_err_set(err, SQUIB_E_INVAL,
@@ -157,7 +152,7 @@ int sq_soft_set_state(struct squib_vcpu *vcpu, uint32_t parts,
     struct sq_x86_cpu *c = &v->cpu;
     int rc = 0;
 
-    if (parts & SQUIB_STATE_REGS && !canonical(st->rip))
+    if (parts & SQUIB_STATE_REGS && !sq_canonical(st->rip))
         return sq_err_set(err, SQUIB_E_INVAL,
                           "vCPU state: RIP is not canonical");
     if (parts & SQUIB_STATE_SYSTEM)

@@ -10,7 +10,7 @@ static uint64_t target(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                        uint64_t to)
 {
     if (SQ_LIKELY(c->code64)) {
-        if (SQ_UNLIKELY((uint64_t)((int64_t)(to << 16) >> 16) != to))
+        if (SQ_UNLIKELY(!sq_canonical(to)))
             sq_x86_gp(c, i, 0);
         return to;
     }

@@ -385,6 +385,12 @@ struct sq_x86_cpu {
     struct sq_x86_jit_state js;
 };
 
+/* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */
+static inline bool sq_canonical(uint64_t gva)
+{
+    return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
+}
+
 /* --- control flow of instruction functions --------------------------- */
 
 #if defined(__clang__) && __has_attribute(musttail) && defined(__OPTIMIZE__)

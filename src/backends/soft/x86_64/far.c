@@ -31,7 +31,7 @@ static void check_entry(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                         const struct sq_x86_segreg *cs, uint64_t rip)
 {
     if (c->efer & EFER_LMA && cs->attr & ATTR_L) {
-        if ((uint64_t)((int64_t)(rip << 16) >> 16) != rip)
+        if (!sq_canonical(rip))
             sq_x86_gp(c, i, 0);
     } else if (rip > cs->limit) {
         sq_x86_gp(c, i, 0);
@@ -329,7 +329,7 @@ OP(sysret)
     if (!(c->efer & EFER_SCE) || !sq_protected(c))
         sq_x86_ud(c, i);
     if (c->cpl != 0 ||
-        (to64 && (uint64_t)((int64_t)(rip << 16) >> 16) != rip))
+        (to64 && !sq_canonical(rip)))
         sq_x86_gp(c, i, 0);
     if (c->efer & EFER_LMA) {
         uint64_t f = c->gpr[11] & (FL_STATUS | FL_TF | FL_IF | FL_DF |
@@ -369,8 +369,8 @@ OP(sysexit)
     uint64_t rsp = to64 ? c->gpr[R_CX] : (uint32_t)c->gpr[R_CX];
 
     if (!sq_protected(c) || !cs || c->cpl != 0 ||
-        (uint64_t)((int64_t)(rip << 16) >> 16) != rip ||
-        (uint64_t)((int64_t)(rsp << 16) >> 16) != rsp)
+        !sq_canonical(rip) ||
+        !sq_canonical(rsp))
         sq_x86_gp(c, i, 0);
     c->gpr[R_SP] = rsp;
     enter_user(c, (uint16_t)(cs + (to64 ? 32 : 16)),

@@ -97,7 +97,7 @@ static void deliver_long(struct sq_x86_cpu *c, unsigned vector, bool soft,
         sq_x86_raise(c, NULL, EXC_NP, idt_error(vector, soft));
     cpl = gate_code(c, (uint16_t)(lo >> 16), &cs, true);
     rip = (lo & 0xffff) | (lo >> 32 & 0xffff0000) | hi << 32;
-    if ((uint64_t)((int64_t)(rip << 16) >> 16) != rip)
+    if (!sq_canonical(rip))
         sq_x86_gp(c, NULL, 0);
     if (cpl != c->cpl || ist) {
         sp = sq_tss_rsp(c, NULL, ist ? 3 + ist : cpl);
@@ -108,7 +108,7 @@ static void deliver_long(struct sq_x86_cpu *c, unsigned vector, bool soft,
     } else {
         sp = old_sp;
     }
-    if ((uint64_t)((int64_t)(sp << 16) >> 16) != sp)
+    if (!sq_canonical(sp))
         sq_x86_raise(c, NULL, EXC_SS, 0);
     sp &= ~15ull;
     push_at(c, &sp, old_ss, 8, 0, UINT64_MAX);
@@ -381,7 +381,7 @@ void sq_x86_far_return(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     return_code(c, i, sel, &cs);
     outer = rpl > c->cpl;
     to64 = c->efer & EFER_LMA && cs.attr & ATTR_L;
-    if (to64 ? (uint64_t)((int64_t)(rip << 16) >> 16) != rip
+    if (to64 ? !sq_canonical(rip)
              : rip > cs.limit)
         sq_x86_gp(c, i, 0);
     if (outer || take_ss) {

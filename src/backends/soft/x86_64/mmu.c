@@ -243,18 +243,13 @@ _Noreturn static void page_fault(struct sq_x86_cpu *c,
     sq_x86_raise(c, i, EXC_PF, error);
 }
 
-static bool canonical(uint64_t gva)
-{
-    return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
-}
-
 /* Checks the form of a linear address; returns it as the walk wants it. */
 static uint64_t check_linear(struct sq_x86_cpu *c,
                              const struct sq_x86_insn *i, uint64_t gva)
 {
     if (!(c->efer & EFER_LMA))
         return (uint32_t)gva;
-    if (SQ_LIKELY(canonical(gva)))
+    if (SQ_LIKELY(sq_canonical(gva)))
         return gva;
     /* Stack references give #SS (SDM vol. 3, 6.15): those through RSP or
      * RBP without an override. */
@@ -456,7 +451,7 @@ uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
     if (e->tag == ((gva & ~0xfffull) | 1))
         return (e->gpa & ~1ull) + (gva & 0xfff);
-    if (c->efer & EFER_LMA && !canonical(gva))
+    if (c->efer & EFER_LMA && !sq_canonical(gva))
         sq_x86_gp(c, i, 0);
     if (!sq_x86_walk(c, gva, WALK_X | (user ? WALK_U : 0u), &w, &error))
         page_fault(c, i, gva, error);

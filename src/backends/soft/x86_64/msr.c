@@ -10,11 +10,6 @@ uint64_t sq_x86_tsc(const struct sq_x86_cpu *c)
     return sq_now_ns() - c->tsc_offset;
 }
 
-static bool canonical(uint64_t v)
-{
-    return (uint64_t)((int64_t)(v << 16) >> 16) == v;
-}
-
 /* Plain 64-bit storage: index, place, and whether it holds an address. */
 #define STORED(X)                                                          \
     X(MSR_SYSENTER_CS, sysenter_cs, false)                                 \
@@ -150,7 +145,7 @@ int sq_x86_msr_write(struct sq_x86_cpu *c, uint32_t index, uint64_t v)
     uint64_t *p = stored(c, index, &address);
 
     if (p) {
-        if (address && !canonical(v))
+        if (address && !sq_canonical(v))
             return -1;
         *p = v;
         return 0;
@@ -198,7 +193,7 @@ int sq_x86_msr_write(struct sq_x86_cpu *c, uint32_t index, uint64_t v)
     case MSR_EFER: return set_efer(c, v);
     case MSR_FS_BASE:
     case MSR_GS_BASE:
-        if (!canonical(v))
+        if (!sq_canonical(v))
             return -1;
         c->seg[index == MSR_FS_BASE ? SEG_FS : SEG_GS].base = v;
         c->segbase[index == MSR_FS_BASE ? SEG_FS : SEG_GS] = v;

@@ -271,7 +271,7 @@ static void load_table(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     need_cpl0(c, i);
     l = LD(16, gva);
     sq_ld_bytes(c, i, gva + 2, &b, len);
-    if (c->code64 && (uint64_t)((int64_t)(b << 16) >> 16) != b)
+    if (c->code64 && !sq_canonical(b))
         sq_x86_gp(c, i, 0);
     if (!c->code64 && i->osz == 1)
         b &= 0xffffff;
@@ -589,7 +589,7 @@ static void write_base(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
     need_fsgsbase(c, i);
     v = i->osz == 3 ? RD(64, i->rm) : RD(32, i->rm);
-    if ((uint64_t)((int64_t)(v << 16) >> 16) != v)
+    if (!sq_canonical(v))
         sq_x86_gp(c, i, 0);
     c->seg[seg].base = c->segbase[seg] = v;
 }

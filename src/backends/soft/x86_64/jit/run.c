@@ -42,19 +42,18 @@ static void end_of_one(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 static struct sq_x86_insn *one(struct sq_x86_cpu *c,
                                const struct sq_jit_site *s)
 {
-    struct sq_jit *j = c->jit;
-    struct sq_x86_block *b = &j->one.block;
+    struct sq_x86_block *b = (struct sq_x86_block *)(void *)c->jit->one;
 
     count_in(c);
     flags_in(c);
     c->gpr[SQ_RIP] = c->js.page; /* offsets of s->in count from it */
     *b = *s->block;
     b->n = (uint16_t)(s->block->n - s->index);
-    j->one.insn[0] = s->in;
-    j->one.insn[1] = (struct sq_x86_insn){
+    b->insn[0] = s->in;
+    b->insn[1] = (struct sq_x86_insn){
         .exec = end_of_one, .off = (uint16_t)(s->in.off + s->in.len)};
     c->block = b;
-    return j->one.insn;
+    return b->insn;
 }
 
 /* What keeps SSE instructions from the host: see sq_sse_check(), and

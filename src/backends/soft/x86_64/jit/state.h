@@ -46,11 +46,9 @@ struct sq_jit {
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
     uint32_t slow, interp;
-    /* one instruction in front of an end, for the interpreter */
-    struct {
-        struct sq_x86_block block;
-        struct sq_x86_insn insn[2];
-    } one;
+    /* a block of one instruction and an end, for the interpreter */
+    _Alignas(16) uint8_t one[sizeof(struct sq_x86_block) +
+                             2 * sizeof(struct sq_x86_insn)];
 };
 
 /* Offsets from RSP, which points to the CPU. */

@@ -292,6 +292,13 @@ static bool make(struct machine *m, const char *backend)
     return true;
 }
 
+static void unmake(struct machine *m)
+{
+    squib_vcpu_free(m->vcpu);
+    squib_vm_free(m->vm);
+    squib_memory_free(m->mem);
+}
+
 static uint64_t answer(uint64_t gpa)
 {
     struct isa_rng r = {gpa};
@@ -485,5 +492,7 @@ int main(int argc, char **argv)
     printf("%s jit_diff: %llu of %llu reached the end\n",
            failures ? "not ok" : "ok", (unsigned long long)halts,
            (unsigned long long)opt.cases);
+    unmake(&a);
+    unmake(&b);
     return failures != 0;
 }

@@ -24,13 +24,13 @@ debian_root dash coreutils diffutils grep sed gzip xz-utils bzip2 zstd \
 echo "# root $debian_root"
 root=$work/root
 cp -a "$debian_root" "$root"
-mkdir "$root/work"
-cp "$here"/programs/work.* "$root/work/"
+mkdir "$root/job"
+cp "$here"/programs/work.* "$root/job/"
 
 # Keys and signatures of this run, made on the host.
-cat >"$root/work/keys.sh" <<'END'
+cat >"$root/job/keys.sh" <<'END'
 set -e
-cd /work
+cd /job
 echo "a message" >message
 openssl genpkey -quiet -algorithm RSA -out rsa.pem
 openssl genpkey -algorithm ED25519 -out ed25519.pem
@@ -51,11 +51,11 @@ on_host() {
     env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin GLIBC_TUNABLES=$tunables \
         timeout $((120 * slow)) $enter "$root" "$@"
 }
-on_host sh /work/keys.sh >"$out" 2>"$err" </dev/null || {
+on_host sh /job/keys.sh >"$out" 2>"$err" </dev/null || {
     show_streams
     skip "the programs do not run on the host"
 }
-on_host sh /work/work.sh >"$work/host" 2>"$err" </dev/null
+on_host sh /job/work.sh >"$work/host" 2>"$err" </dev/null
 status=$?
 cp "$work/host" "$out"
 if [ "$status" != 0 ] || [ -s "$err" ] ||
@@ -65,7 +65,7 @@ if [ "$status" != 0 ] || [ -s "$err" ] ||
 fi
 
 limited 300 "$SQUIB" run -q --backend "$backend" \
-    -e GLIBC_TUNABLES=$tunables "$root" sh /work/work.sh </dev/null
+    -e GLIBC_TUNABLES=$tunables "$root" sh /job/work.sh </dev/null
 ended "the programs in the guest" 0 || finish
 [ ! -s "$err" ] || fail "the programs in the guest" "stderr is not empty"
 

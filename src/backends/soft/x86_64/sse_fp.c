@@ -214,7 +214,7 @@ TRY_SQRT(sd, 64, double, __builtin_sqrt)
 static inline bool sqrt_ps_try(const struct sq_x86_cpu *c, sq_vec a,
                                sq_vec b, sq_vec *r)
 {
-    union sq_lanes x = sq_lanes(b), z;
+    union sq_lanes x = sq_lanes(b), z = {.q = {0, 0}};
     bool ok = true;
 
     (void)a;
@@ -227,7 +227,7 @@ static inline bool sqrt_ps_try(const struct sq_x86_cpu *c, sq_vec a,
 static inline bool sqrt_pd_try(const struct sq_x86_cpu *c, sq_vec a,
                                sq_vec b, sq_vec *r)
 {
-    union sq_lanes x = sq_lanes(b), z;
+    union sq_lanes x = sq_lanes(b), z = {.q = {0, 0}};
     bool ok = sqrt_sd_try(c, 0, x.q[0], &z.q[0]) &&
               sqrt_sd_try(c, 0, x.q[1], &z.q[1]);
 

@@ -193,6 +193,7 @@ struct sq_x86_block {
     uint32_t jit[2]; /* its translations for kernel and user mode: offsets
                         in the code, or SQ_JIT_* */
     uint16_t heat;   /* executions before translation */
+    bool xmm;        /* a translation uses XMM registers */
     struct sq_x86_block *hash_next;
     struct sq_x86_insn insn[]; /* n, then a sentinel that ends the block */
 };
@@ -236,7 +237,9 @@ struct sq_x86_jit_state {
                                 the same when icount was right */
     uint32_t link;  /* the jump that was left through, + 1 */
     uint16_t flags; /* status flags: AH after LAHF << 8 | OF */
-    bool no_sse, no_fp; /* not natively; fp: what may raise exceptions */
+    bool no_xmm;   /* SSE is not to run natively now */
+    bool xmm_in;   /* XMM registers and MXCSR are in the host's, */
+    bool xmm_back; /* and shall be again after a slow path */
     uint32_t host_mxcsr;
     struct sq_x86_jjc jjc[SQ_JJC_SIZE];
 };

@@ -417,7 +417,8 @@ static bool loses_flags(const struct sq_jit_op *op)
     case JK_PLAIN:
     case JK_JCC:
     case JK_JMP: return false;
-    case JK_RM: return op->mem;
+    case JK_RM:
+    case JK_SSE: return op->mem;
     default: return true;
     }
 }
@@ -477,6 +478,7 @@ void sq_tr_insn(struct sq_tr *t)
         sq_tr_interp_if(t, H_NONE);
         t->host_ok = false;
         t->mem_ok = true;
+        t->xmm_in = false; /* it may have unmasked exceptions */
         t->j->sites[first].done = (uint32_t)(t->e.at - t->j->rw);
         return;
     }

@@ -33,7 +33,7 @@ struct sq_jit_op {
     uint8_t imm_len;
     bool locked;      /* by prefix or by nature */
     uint8_t form;     /* JK_SSE: see sse.c */
-    bool aligned, fp;
+    bool aligned;   /* and its memory operand must be */
     /* status flags: read; certainly overwritten; whether it changes any */
     uint16_t rd, wr;
     bool touches;

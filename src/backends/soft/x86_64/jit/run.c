@@ -60,8 +60,8 @@ static struct sq_x86_insn *one(struct sq_x86_cpu *c,
  * exceptions that the guest does not mask. */
 static void look_at_sse(struct sq_x86_cpu *c)
 {
-    c->js.no_sse = c->cr0 & (CR0_EM | CR0_TS) || !(c->cr4 & CR4_OSFXSR);
-    c->js.no_fp = c->js.no_sse || ~c->mxcsr & 0x1f80;
+    c->js.no_xmm = c->cr0 & (CR0_EM | CR0_TS) ||
+                   !(c->cr4 & CR4_OSFXSR) || ~c->mxcsr & 0x1f80;
 }
 
 static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
@@ -70,8 +70,12 @@ static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
     i->exec(c, i);
     look_at_sse(c);
     flags_out(c);
-    if (s->end || i[1].exec != end_of_one)
+    if (c->js.no_xmm)
+        c->js.xmm_back = false;
+    if (s->end || i[1].exec != end_of_one) {
+        c->js.xmm_back = false;
         return c->jit->rx + c->jit->exit_clean;
+    }
     return c->jit->rx + s->done;
 }
 
@@ -140,11 +144,14 @@ bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
         if (b->jit[user] <= SQ_JIT_NEVER)
             goto no;
     }
+    look_at_sse(c);
+    if (b->xmm && c->js.no_xmm)
+        goto no;
     if (c->js.link)
         link_up(c, b, user);
     enter_jump(c, b, user);
     flags_out(c);
-    look_at_sse(c);
+    c->js.xmm_in = c->js.xmm_back = false;
     c->js.page = c->gpr[SQ_RIP] & ~0xfffull;
     if (c->js.fuel <= SQ_BLOCK_INSNS_MAX)
         c->js.fuel = FUEL;

@@ -75,6 +75,14 @@ static void emit_head(struct sq_tr *t)
     sq_tr_cold(t, COLD_FUEL, sq_emit_jump(e, 8));
 }
 
+static bool uses_xmm(const struct sq_tr *t)
+{
+    for (unsigned k = 0; k < t->n; k++)
+        if (t->op[k].kind == JK_SSE)
+            return true;
+    return false;
+}
+
 static bool has_room(const struct sq_jit *j)
 {
     return SQ_JIT_CODE_LEN - j->used >= ROOM &&
@@ -105,6 +113,9 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     t.entry = t.e.at;
     find_live(&t);
     emit_head(&t);
+    b->xmm = uses_xmm(&t);
+    if (b->xmm)
+        sq_tr_xmm_in(&t);
     for (t.k = 0; t.k < t.n;) {
         unsigned n = sq_tr_stack_run(&t);
 

@@ -156,8 +156,8 @@ enum { XMM0, XMM1 };
 
 static struct sq_emit_mem xmm_home(unsigned n)
 {
-    _Static_assert(offsetof(struct sq_x86_cpu, xmm) % 16 == 0, "MOVAPS");
-    return sq_jit_cpu(CPU(xmm) + (int32_t)n * 16);
+    _Static_assert(offsetof(struct sq_x86_cpu, ymm) % 32 == 0, "MOVAPS");
+    return sq_jit_cpu(CPU(ymm) + (int32_t)n * 32);
 }
 
 static void xmm_load(struct sq_tr *t, unsigned to, unsigned n)

@@ -108,12 +108,13 @@ static void make_cpu(void)
 
 bool isa_interp_init(void)
 {
-    cpu = calloc(1, sizeof(*cpu));
+    cpu = aligned_alloc(_Alignof(struct sq_x86_cpu), sizeof(*cpu));
     vm = calloc(1, sizeof(*vm));
     block = calloc(1, sizeof(*block) + 2 * sizeof(block->insn[0]));
     guest = aligned_alloc(4096, GUEST_LEN);
     if (!cpu || !vm || !block || !guest)
         return false;
+    memset(cpu, 0, sizeof(*cpu));
     memset(guest, 0, GUEST_LEN);
     vm->slot[0] = (struct sq_soft_slot){
         .len = GUEST_LEN, .hva = guest,
@@ -164,7 +165,8 @@ static void fx_to_cpu(const struct isa_fx *fx)
 {
     struct sq_x87 *x = &cpu->x87;
 
-    memcpy(cpu->xmm, fx->xmm, sizeof(cpu->xmm));
+    for (unsigned k = 0; k < 16; k++)
+        memcpy(&cpu->ymm[k], &fx->xmm[k], 16);
     cpu->mxcsr = fx->mxcsr;
     x->fcw = fx->fcw;
     x->fsw = fx->fsw & 0xc7ff;
@@ -183,7 +185,8 @@ static void fx_from_cpu(struct isa_fx *fx)
     const struct sq_x87 *x = &cpu->x87;
 
     memset(fx, 0, sizeof(*fx));
-    memcpy(fx->xmm, cpu->xmm, sizeof(cpu->xmm));
+    for (unsigned k = 0; k < 16; k++)
+        memcpy(&fx->xmm[k], &cpu->ymm[k], 16);
     fx->mxcsr = cpu->mxcsr;
     fx->fcw = x->fcw;
     fx->fsw = (uint16_t)(x->fsw | x->top << 11);

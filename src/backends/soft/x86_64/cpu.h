@@ -103,11 +103,11 @@ enum {
     SQ_GPR_COUNT = 18,
 };
 
-union sq_xmm {
-    uint8_t b[16];
-    uint16_t w[8];
-    uint32_t d[4];
-    uint64_t q[2];
+union sq_ymm { /* the low half is the XMM register */
+    uint8_t b[32];
+    uint16_t w[16];
+    uint32_t d[8];
+    uint64_t q[4];
 };
 
 /* x87 (SDM vol. 1, chapter 8). st[] are the physical registers R0..R7 in
@@ -323,7 +323,7 @@ struct sq_x86_cpu {
     uint64_t fetch_base;      /* CS base, 0 in 64-bit mode */
 
     uint64_t rflags;          /* all but the six status bits */
-    _Alignas(16) union sq_xmm xmm[16];
+    _Alignas(32) union sq_ymm ymm[16];
     uint32_t mxcsr;
     struct sq_x87 x87;
 

@@ -158,7 +158,7 @@ OP(movdq2q_r)
 {
     sq_sse_check(c, i);
     sq_mmx_check(c, i);
-    sq_mmx_put(c, i->reg, c->xmm[i->rm].q[0]);
+    sq_mmx_put(c, i->reg, c->ymm[i->rm].q[0]);
     NEXT;
 }
 

@@ -54,13 +54,13 @@ static inline sq_vec sq_xmm_get(const struct sq_x86_cpu *c, unsigned n)
 {
     sq_vec v;
 
-    memcpy(&v, &c->xmm[n], sizeof(v));
+    memcpy(&v, &c->ymm[n], sizeof(v));
     return v;
 }
 
 static inline void sq_xmm_put(struct sq_x86_cpu *c, unsigned n, sq_vec v)
 {
-    memcpy(&c->xmm[n], &v, sizeof(v));
+    memcpy(&c->ymm[n], &v, sizeof(v));
 }
 
 /* --- memory operands ------------------------------------------------- */

@@ -63,13 +63,26 @@ static void set(struct sq_emit *e, int32_t off, bool v)
     sq_emit_u8(e, v);
 }
 
-/* All XMM registers and MXCSR between the CPU and the host. */
+/* All vector registers and MXCSR between the CPU and the host. */
 static void xmm_move(struct sq_emit *e, bool in)
 {
-    _Static_assert(offsetof(struct sq_x86_cpu, xmm) % 16 == 0, "MOVAPS");
-    for (unsigned n = 0; n < 16; n++)
-        sq_emit_rm(e, SQ_OPC(0, 1, in ? 0x28 : 0x29), 0, n,
-                   sq_jit_cpu(CPU(xmm) + (int32_t)n * 16));
+    bool avx = __builtin_cpu_supports("avx");
+
+    _Static_assert(offsetof(struct sq_x86_cpu, ymm) % 32 == 0, "MOVAPS");
+    for (unsigned n = 0; n < 16; n++) {
+        struct sq_emit_mem m = sq_jit_cpu(CPU(ymm) + (int32_t)n * 32);
+        uint32_t opc = SQ_OPC(0, 1, in ? 0x28 : 0x29);
+
+        if (avx)
+            sq_emit_vex_rm(e, opc, SQ_E_L, n, 0, m);
+        else
+            sq_emit_rm(e, opc, 0, n, m);
+    }
+    if (avx && !in) { /* VZEROUPPER: SSE code in C would be slow else */
+        sq_emit_u8(e, 0xc5);
+        sq_emit_u8(e, 0xf8);
+        sq_emit_u8(e, 0x77);
+    }
     mxcsr(e, MXCSR_STORE, in ? CPU(js.host_mxcsr) : CPU(mxcsr));
     mxcsr(e, MXCSR_LOAD, in ? CPU(mxcsr) : CPU(js.host_mxcsr));
     set(e, CPU(js.xmm_in), in);

@@ -376,8 +376,10 @@ struct sq_x86_cpu {
 
     uint16_t jc_gen[2];
     uint64_t large[16]; /* hashed set of the large pages in the TLBs */
-    bool jc_local; /* it has kernel-mode entries on non-global pages */
-    uint64_t jc_pages[64]; /* hashed set of the pages that it has entries of */
+    bool jc_local; /* it has kernel-mode entries on non-global pages, */
+    bool jc_low;   /* in the lower half of the address space */
+    /* hashed sets of the pages that it has entries of, by half */
+    uint64_t jc_pages[2][64];
     /* bit n: entry n may hold a translation */
     uint64_t tlb_used[2][SQ_TLB_SIZE / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];

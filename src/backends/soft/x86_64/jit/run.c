@@ -64,6 +64,68 @@ static void look_at_sse(struct sq_x86_cpu *c)
                    !(c->cr4 & CR4_OSFXSR) || ~c->mxcsr & 0x1f80;
 }
 
+/* Translations are for 64-bit code and privilege levels 0 and 3. */
+static bool may_run(const struct sq_x86_cpu *c)
+{
+    return c->code64 && (c->cpl == 0 || c->cpl == 3);
+}
+
+static struct sq_x86_jjc *jjc_at(struct sq_x86_cpu *c, uint64_t gva)
+{
+    return &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
+                      (SQ_JJC_SIZE - 1)];
+}
+
+static void enter_jump(struct sq_x86_cpu *c, const struct sq_x86_block *b,
+                       bool user)
+{
+    uint64_t gva = c->gpr[SQ_RIP];
+    struct sq_x86_jjc *e = jjc_at(c, gva);
+
+    e->gva = gva;
+    e->key = c->jc_key;
+    e->page = gva & ~0xfffull;
+    e->code = c->jit->rx + b->jit[user];
+    e->gen_at = &b->page->gen;
+    e->gen = b->gen;
+}
+
+/* Where translated code goes on at RIP, with the registers in gpr[]: in
+ * translated code, or out to the run loop. */
+static const void *go_on(struct sq_x86_cpu *c)
+{
+    uint64_t gva = c->gpr[SQ_RIP];
+    const struct sq_x86_jjc *e = jjc_at(c, gva);
+    const struct sq_x86_jc *jc;
+    bool user = c->cpl == 3;
+
+    c->js.xmm_back = false;
+    if (!may_run(c) ||
+        atomic_load_explicit(&c->attn, memory_order_relaxed))
+        return c->jit->rx + c->jit->exit_clean;
+    if (e->gva != gva || e->key != c->jc_key ||
+        atomic_load_explicit(e->gen_at, memory_order_relaxed) != e->gen) {
+        jc = sq_x86_jc_at(c, gva);
+        if (jc->key != (gva ^ c->jc_key) || !sq_block_fresh(jc->block) ||
+            jc->block->jit[user] <= SQ_JIT_NEVER)
+            return c->jit->rx + c->jit->exit_clean;
+        enter_jump(c, jc->block, user);
+    }
+    c->js.page = e->page;
+    return e->code;
+}
+
+const void *sq_jit_miss(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
+{
+    const struct sq_jit_site *s = &c->jit->sites[site];
+
+    if (!sq_canonical(gva) && s->in.exec)
+        return sq_jit_interp(c, site); /* which raises what is due */
+    c->gpr[R_SP] += (uint64_t)(int64_t)s->pop;
+    c->gpr[SQ_RIP] = gva;
+    return go_on(c);
+}
+
 static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
                            struct sq_x86_insn *i)
 {
@@ -72,10 +134,12 @@ static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
     flags_out(c);
     if (c->js.no_xmm)
         c->js.xmm_back = false;
-    if (s->end || i[1].exec != end_of_one) {
+    if (i[1].exec != end_of_one) {
         c->js.xmm_back = false;
         return c->jit->rx + c->jit->exit_clean;
     }
+    if (s->end)
+        return go_on(c);
     return c->jit->rx + s->done;
 }
 
@@ -113,28 +177,14 @@ static void link_up(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
         sq_emit_patch(l->at, c->jit->rw + b->jit[user]);
 }
 
-static void enter_jump(struct sq_x86_cpu *c, struct sq_x86_block *b,
-                       bool user)
-{
-    uint64_t gva = c->gpr[SQ_RIP];
-    struct sq_x86_jjc *e =
-        &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
-                   (SQ_JJC_SIZE - 1)];
-
-    e->gva = gva;
-    e->key = c->jc_key;
-    e->page = gva & ~0xfffull;
-    e->code = c->jit->rx + b->jit[user];
-    e->gen_at = &b->page->gen;
-    e->gen = b->gen;
-}
-
 bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
 {
     bool user = c->cpl == 3;
     struct sq_jit *j = c->jit;
     void (*enter)(struct sq_x86_cpu *, const void *);
 
+    if (!may_run(c))
+        goto no;
     if (b->jit[user] <= SQ_JIT_NEVER) {
         if (b->jit[user] == SQ_JIT_NEVER || b->mode != MODE_64 ||
             b->crosses || ++b->heat < j->heat)

@@ -178,6 +178,8 @@ void sq_jit_emit_stubs(struct sq_jit *j)
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_slow);
     j->interp = here(j, &e);
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_interp);
+    j->miss = here(j, &e);
+    call_out(&e, (uint64_t)(uintptr_t)sq_jit_miss);
 
     /* Brings XMM registers in and goes on at R9. Where that must not be,
      * leaves at page + R10; js.tmp instructions did not run. */

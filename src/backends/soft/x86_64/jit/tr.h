@@ -101,6 +101,13 @@ void sq_tr_insn(struct sq_tr *t);
 /* Pushes or pops from the current instruction on that need one check
  * between them. Returns how many; 0: none, nothing was emitted. */
 unsigned sq_tr_stack_run(struct sq_tr *t);
+/* (system.c) Only for translations that run in kernel mode: */
+void sq_tr_cli(struct sq_tr *t);
+void sq_tr_swapgs(struct sq_tr *t);
+/* RFLAGS to R10; status flags are in js.flags. */
+void sq_tr_rflags(struct sq_tr *t);
+/* REP MOVS, REP STOS within a page; all else is the interpreter's. */
+void sq_tr_rep(struct sq_tr *t);
 /* (sse.c) */
 void sq_tr_sse(struct sq_tr *t);
 /* Makes sure that the XMM registers are in the host's. Flags are lost. */

@@ -165,8 +165,9 @@ struct sq_x86_insn {
     uint8_t reg, rm;
     uint8_t base, index, scale;
     uint8_t seg;   /* index into c->segbase; legacy modes: segment number */
-    uint8_t osz;   /* 0: 8 bits, 1: 16, 2: 32, 3: 64 */
-    uint8_t imm2;  /* ENTER's level, opcode low bits where they matter */
+    uint8_t osz;   /* 0: 8 bits, 1: 16, 2: 32, 3: 64; or OSZ_WL's index */
+    uint8_t imm2;  /* ENTER's level, opcode low bits where they matter; with
+                      VEX the register of vvvv, as reg is */
 };
 
 /* How code is decoded: a block belongs to one mode. */
@@ -503,8 +504,8 @@ static inline void sq_wr64(struct sq_x86_cpu *c, uint8_t off, uint64_t v)
 /* --- instruction families -------------------------------------------- */
 
 /* The functions of one instruction: [0] register operand, [1] memory; then
- * by operand size 8, 16, 32, 64 (families without sizes fill all four).
- * NULL: undefined opcode. */
+ * by operand size 8, 16, 32, 64 (families without sizes fill all four), or
+ * for vectors with a VEX prefix by W + 2 * L. NULL: undefined opcode. */
 struct sq_x86_family {
     sq_x86_exec *fn[2][4];
 };

@@ -43,6 +43,7 @@ static inline sq_vec mm(const struct sq_x86_cpu *c, unsigned n)
 #define LANE_FAMILY(name) MMX_OP(name, 64, lane_##name(a, b, 8))
 #define LANE_FAMILY_LOW(name) MMX_OP(name, 32, lane_##name(a, b, 8))
 LANE_OPS(LANE_FAMILY)
+LANE_SHIFTS(LANE_FAMILY)
 LANE_OPS_LOW(LANE_FAMILY_LOW)
 
 MMX_OP(palignr, 64, lane_palignr(a, b, (unsigned)i->imm, 8))

@@ -475,7 +475,7 @@ static uint32_t approximate(double v)
 
 /* RCPSS and RSQRTSS report nothing, take denormals for zeros and ignore the
  * rounding mode. */
-static uint32_t reciprocal(uint32_t a)
+uint32_t sq_sse_reciprocal(uint32_t a)
 {
     uint32_t exp = a & 0x7f800000, sign = a & 0x80000000;
     float f;
@@ -488,7 +488,7 @@ static uint32_t reciprocal(uint32_t a)
     return approximate(1.0 / (double)f);
 }
 
-static uint32_t reciprocal_root(uint32_t a)
+uint32_t sq_sse_reciprocal_root(uint32_t a)
 {
     uint32_t exp = a & 0x7f800000, sign = a & 0x80000000;
     float f;
@@ -514,10 +514,10 @@ static sq_vec each_lane(uint32_t (*fn)(uint32_t a), sq_vec v)
     return x.v;
 }
 
-UNARY_SCALAR(rcpss, 32, d, reciprocal(b))
-UNARY_SCALAR(rsqrtss, 32, d, reciprocal_root(b))
-SSE_OP(rcpps, each_lane(reciprocal, b))
-SSE_OP(rsqrtps, each_lane(reciprocal_root, b))
+UNARY_SCALAR(rcpss, 32, d, sq_sse_reciprocal(b))
+UNARY_SCALAR(rsqrtss, 32, d, sq_sse_reciprocal_root(b))
+SSE_OP(rcpps, each_lane(sq_sse_reciprocal, b))
+SSE_OP(rsqrtps, each_lane(sq_sse_reciprocal_root, b))
 
 /* --- comparisons ----------------------------------------------------- */
 

@@ -9,6 +9,16 @@ void sq_sse_refuse(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     sq_x86_raise(c, i, EXC_NM, NO_ERROR_CODE);
 }
 
+void sq_vex_refuse(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    uint64_t both = XSTATE_SSE | XSTATE_AVX;
+
+    if (!(c->cr0 & CR0_PE) || c->rflags & FL_VM ||
+        !(c->cr4 & CR4_OSXSAVE) || (c->xcr0 & both) != both)
+        sq_x86_ud(c, i);
+    sq_x86_raise(c, i, EXC_NM, NO_ERROR_CODE);
+}
+
 /* --- whole registers ------------------------------------------------- */
 
 static inline void store_any(struct sq_x86_cpu *c,
@@ -264,8 +274,8 @@ OP(movddup_m)
 }
 
 FAM1(movddup, movddup_r, movddup_m)
-SSE_OP(movsldup, (b & 0xffffffff) | b << 32)
-SSE_OP(movshdup, b >> 32 | (b & 0xffffffff00000000))
+AVX_OP(movsldup, 0, (b & 0xffffffff) | b << 32)
+AVX_OP(movshdup, 0, b >> 32 | (b & 0xffffffff00000000))
 
 /* --- masks ----------------------------------------------------------- */
 

@@ -453,6 +453,8 @@ static void map1(struct sq_jit_op *op, struct raw r)
         break;
     case 0xbc:
     case 0xbd: /* without a source bit the destination stays */
+        if (r.f3) /* TZCNT, LZCNT */
+            break;
         rm(op, opc, ROLE_RW, ROLE_R);
         flags(op, 0, ALL);
         break;
@@ -533,7 +535,7 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
         map0(op, r);
     else if (r.map == 1)
         map1(op, r);
-    else
+    else if (r.op != 0xf6) /* ADCX and ADOX read flags */
         op->rd = op->kind == JK_INTERP ? 0 : op->rd;
     if (op->kind == JK_INTERP && r.map)
         sq_jit_sse(op, r.prefix, r.map, r.op, r.modrm >> 3 & 7u);

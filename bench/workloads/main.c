@@ -11,6 +11,7 @@
  *   use NAME      gets the workload ready and runs one unit: @ready
  *   run UNITS     @done CHECKSUM WALL_NS CPU_NS
  *   busy N UNITS  the same for N processes side by side: @done 0 WALL_NS 0
+ *   tsc           @done 0 KHZ 0: the time-stamp counter, by the clock
  *   quit          ends; a guest restarts its machine
  *
  * What fails is answered by "@fail REASON". CPU_NS is that of the process and
@@ -243,6 +244,17 @@ static const char *busy(unsigned n, uint32_t units, struct result *r)
     return bad;
 }
 
+/* Ticks of the time-stamp counter in a millisecond. */
+static uint64_t tsc_khz(void)
+{
+    uint64_t start = now_ns(), tsc = __builtin_ia32_rdtsc(), end;
+
+    do
+        end = now_ns();
+    while (end - start < 50000000);
+    return (__builtin_ia32_rdtsc() - tsc) * 1000000 / (end - start);
+}
+
 /* --- commands ----------------------------------------------------------- */
 
 static void answer_list(void)
@@ -284,6 +296,8 @@ static int obey(char *line, const struct workload **w)
         bad = busy(n, units, &r);
         if (!bad)
             printf("@done 0 %llu 0\n", (unsigned long long)r.wall_ns);
+    } else if (strcmp(line, "tsc") == 0) {
+        printf("@done 0 %llu 0\n", (unsigned long long)tsc_khz());
     } else {
         bad = "unknown command";
     }

@@ -38,6 +38,14 @@ def show(value, form='%.2f'):
     return '-' if value is None else form % value
 
 
+def show_number(value):
+    """Three digits, and never an exponent."""
+    if value is None:
+        return '-'
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return '%.*f' % (digits, value)
+
+
 def table(rows, right=1):
     """Lines of a table; columns from number `right` on end flush."""
     widths = [max(len(str(r[i])) for r in rows) for i in range(len(rows[0]))]
@@ -103,6 +111,10 @@ def goals(result):
     def times(name):
         return rows[name]['to_native']['translator'] if name in rows else None
 
+    def api(what):
+        return next((r['value'] for r in result['api']
+                     if r['what'] == what), None)
+
     def group(name):
         return native.get(name, {}).get('translator')
 
@@ -135,6 +147,9 @@ def goals(result):
         ('memory beyond the guest\'s', max(own) if own else None, 40, 20,
          'MiB'),
         ('2 vCPUs to one', busy[0] if busy else None, 1.8, None, 'x more'),
+        ('API socket ready, CPU', api('API socket ready, CPU'), 5, None,
+         'ms'),
+        ('API round trip, p50', api('API round trip, p50'), 100, None, 'us'),
     ]
     keys = ('measure', 'value', 'must', 'aim', 'unit')
     return [dict(zip(keys, g)) for g in found]
@@ -149,6 +164,24 @@ def verdict(goal):
                                   else goal['value'] <= limit):
             return name + ' reached' if goal['aim'] else 'reached'
     return 'MISSED'
+
+
+def devices(rows):
+    found = {}
+    for r in rows:
+        found.setdefault((r['what'], r['unit']), {})[r['column']] = r
+    columns = [c for c in COLUMNS if any(c in v for v in found.values())]
+    grid = [('', '', *(TITLES[c] for c in columns), 'translator/TCG')]
+    for (what, unit), by in found.items():
+        value = {c: by[c]['value'] if c in by else None for c in columns}
+        grid.append((what, unit, *(show_number(value[c]) for c in columns),
+                     show(ratio(value.get('translator'), value.get('tcg')))))
+    out = table(grid, 2)
+    for why in dict.fromkeys(r['why'] for r in rows if r['why']):
+        out.append('  n/a, %s: %s' % (', '.join(
+            '%s on %s' % (r['what'], TITLES[r['column']])
+            for r in rows if r['why'] == why), why))
+    return out
 
 
 def text(result):
@@ -221,14 +254,13 @@ def text(result):
             [(TITLES[s['column']], show(s['one_ms'], '%.0f ms'),
               show(s['two_ms'], '%.0f ms'), show(s['speedup']))
              for s in result['scaling']])
-    for key, title in (('io', 'devices, beside QEMU TCG where it has them'),
-                       ('api', 'API and size')):
-        if result.get(key):
-            out += ['', title, ''] + table(
-                [(r['what'], TITLES.get(r['column'], r['column']),
-                  '%s %s' % (show(r['value'], '%.4g'), r['unit'])
-                  if r['value'] is not None else 'n/a: ' + r['why'])
-                 for r in result[key]], 3)
+    if result.get('io'):
+        out += ['', 'devices, best round, beside QEMU TCG where it has them',
+                ''] + devices(result['io'])
+    if result.get('api'):
+        out += ['', 'API and size', ''] + table(
+            [(r['what'], show_number(r['value']), r['unit'])
+             for r in result['api']])
     if result['memory']:
         out += ['', 'memory beyond the guest\'s over all workloads', '']
         out += table([(TITLES[m['column']], '%.1f MiB' % m['own_mib'])
@@ -239,7 +271,7 @@ def text(result):
     if result['goals']:
         out += ['', 'goals', ''] + table(
             [('measure', 'value', 'must', 'aim', '')] +
-            [(g['measure'], show(g['value'], '%.4g') + ' ' + g['unit'],
+            [(g['measure'], show_number(g['value']) + ' ' + g['unit'],
               show(g['must'], '%g'), show(g['aim'], '%g'), verdict(g))
              for g in result['goals']])
     return '\n'.join(out) + '\n'

@@ -34,6 +34,19 @@ extern const struct workload bench_crypto[];
 extern const struct workload bench_memory[];
 extern const struct workload bench_system[];
 
+struct result {
+    uint64_t sum, wall_ns, cpu_ns;
+};
+
+uint64_t bench_now_ns(void);
+
+/* Obeys a command for devices (devices.c); sum is the bytes moved. NULL, or
+ * what went wrong; "" when the line is no such command. */
+const char *bench_device(const char *line, struct result *r);
+
+/* Loads the modules that a guest's initramfs brings: /ko/0, /ko/1 ... */
+void bench_load_modules(void);
+
 /* Memory of the running workload: zeroed, page aligned, touched; NULL when
  * there is none left. All of it is given back before the next workload. */
 void *bench_memory_get(size_t len);

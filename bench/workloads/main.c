@@ -12,6 +12,7 @@
  *   run UNITS     @done CHECKSUM WALL_NS CPU_NS
  *   busy N UNITS  the same for N processes side by side: @done 0 WALL_NS 0
  *   tsc           @done 0 KHZ 0: the time-stamp counter, by the clock
+ *   disk, up, tcp, vsock: see devices.c
  *   quit          ends; a guest restarts its machine
  *
  * What fails is answered by "@fail REASON". CPU_NS is that of the process and
@@ -108,7 +109,7 @@ int bench_has_aes(void)
            __builtin_cpu_supports("sse4.1");
 }
 
-static uint64_t now_ns(void)
+uint64_t bench_now_ns(void)
 {
     struct timespec ts;
 
@@ -133,15 +134,11 @@ static uint64_t cpu_ns(void)
     return us * 1000;
 }
 
-struct result {
-    uint64_t sum, wall_ns, cpu_ns;
-};
-
 /* Runs `units` units, which must agree; NULL or what went wrong. */
 static const char *run_units(const struct workload *w, uint32_t units,
                              struct result *r)
 {
-    uint64_t wall = now_ns(), cpu = cpu_ns();
+    uint64_t wall = bench_now_ns(), cpu = cpu_ns();
 
     for (uint32_t i = 0; i < units; i++) {
         uint64_t sum = 0;
@@ -153,7 +150,7 @@ static const char *run_units(const struct workload *w, uint32_t units,
             return "two runs of the same work have different results";
         r->sum = sum;
     }
-    r->wall_ns = now_ns() - wall;
+    r->wall_ns = bench_now_ns() - wall;
     r->cpu_ns = cpu_ns() - cpu;
     return NULL;
 }
@@ -228,7 +225,7 @@ static const char *busy(unsigned n, uint32_t units, struct result *r)
     close(gate[0]);
     /* They get to the gate first. */
     usleep(50000);
-    start = now_ns();
+    start = bench_now_ns();
     close(gate[1]);
     for (;;) {
         int status;
@@ -239,7 +236,7 @@ static const char *busy(unsigned n, uint32_t units, struct result *r)
             bad = "a process failed (are there enough processors?)";
     }
     r->sum = 0;
-    r->wall_ns = now_ns() - start;
+    r->wall_ns = bench_now_ns() - start;
     r->cpu_ns = 0;
     return bad;
 }
@@ -247,10 +244,10 @@ static const char *busy(unsigned n, uint32_t units, struct result *r)
 /* Ticks of the time-stamp counter in a millisecond. */
 static uint64_t tsc_khz(void)
 {
-    uint64_t start = now_ns(), tsc = __builtin_ia32_rdtsc(), end;
+    uint64_t start = bench_now_ns(), tsc = __builtin_ia32_rdtsc(), end;
 
     do
-        end = now_ns();
+        end = bench_now_ns();
     while (end - start < 50000000);
     return (__builtin_ia32_rdtsc() - tsc) * 1000000 / (end - start);
 }
@@ -299,7 +296,12 @@ static int obey(char *line, const struct workload **w)
     } else if (strcmp(line, "tsc") == 0) {
         printf("@done 0 %llu 0\n", (unsigned long long)tsc_khz());
     } else {
-        bad = "unknown command";
+        bad = bench_device(line, &r);
+        if (!bad)
+            printf("@done %llu %llu 0\n", (unsigned long long)r.sum,
+                   (unsigned long long)r.wall_ns);
+        else if (!bad[0])
+            bad = "unknown command";
     }
     if (bad)
         printf("@fail %s\n", bad);
@@ -337,6 +339,7 @@ static int guest(const char *what)
     mkdir("/dev/shm", 0755);
     mount("shm", "/dev/shm", "tmpfs", 0, NULL);
     mount("proc", "/proc", "proc", 0, NULL);
+    bench_load_modules();
     fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
     if (fd < 0 || tcgetattr(fd, &tio) != 0) {
         perror("squib-bench: /dev/ttyS0");

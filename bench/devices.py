@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from machines import Failed, Machine
+from machines import Failed, Machine, own_kib
 
 MIB = 1 << 20
 DISK_MIB = 256
@@ -307,15 +307,6 @@ class Client:
                                            rest.decode(errors='replace')))
 
 
-def own_mib(pid):
-    own = 0
-    with open('/proc/%d/status' % pid) as f:
-        for line in f:
-            if line.startswith(('RssAnon:', 'RssFile:')):
-                own += int(line.split()[1])
-    return own / 1024
-
-
 def api_once(bench, number):
     """ready CPU ms, p50 us idle, p50 us busy, MiB waiting, MiB running."""
     path = os.path.join(bench.work, 'api%d.sock' % number)
@@ -344,7 +335,8 @@ def api_once(bench, number):
                 client.request('GET', '/')
                 times.append(time.perf_counter_ns() - start)
             return statistics.median(times) / 1e3
-        idle, waiting = p50(), own_mib(process.pid)
+        idle = p50()
+        waiting = own_kib(process.pid) / 1024
         client.request('PUT', '/boot-source', {
             'kernel_image_path': next(iter(bench.kernels.values())),
             'initrd_path': bench.initrd,
@@ -355,7 +347,7 @@ def api_once(bench, number):
         # While the kernel boots the vCPU never rests.
         busy = p50()
         time.sleep(3)
-        return ready, idle, busy, waiting, own_mib(process.pid)
+        return ready, idle, busy, waiting, own_kib(process.pid) / 1024
     finally:
         process.kill()
         process.wait()

@@ -123,6 +123,8 @@ def goals(result):
               if (r['to_tcg']['translator'] or 0) > 1]
     own = [m['own_mib'] for m in result['memory']
            if m['column'] == 'translator']
+    own += [m['own_mib'] for m in result['runs']
+            if m['column'] == 'translator']
     busy = [s['speedup'] for s in result['scaling']
             if s['column'] == 'translator' and s.get('speedup')]
     found = [
@@ -228,14 +230,16 @@ def text(result):
                 out.append('failed: %s on %s: %s' %
                            (row['name'], TITLES[c], why))
     if result['boots']:
-        grid = [('kernel', 'column', 'CPU min', 'median', 'to TCG')]
+        grid = [('kernel', 'column', 'CPU min', 'median', 'to TCG',
+                 'own MiB')]
         for boot in result['boots']:
             for c, value in boot['min_s'].items():
                 grid.append((boot['kernel'], TITLES[c], show(value) + ' s',
                              show(boot['median_s'][c]) + ' s',
-                             show(ratio(value, boot['min_s'].get('tcg')))))
+                             show(ratio(value, boot['min_s'].get('tcg'))),
+                             show(boot['own_mib'].get(c), '%.1f')))
         out += ['', 'power-on to init and restart, CPU time of the monitor '
-                'and its children', ''] + table(grid, 2)
+                'and its children (own: peak that is not guest memory)', ''] + table(grid, 2)
     if result['runs']:
         grid = [('kernel', 'column', 'CPU min', 'median', 'instructions',
                  'M/s', 'guest MiB', 'own MiB')]

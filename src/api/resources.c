@@ -542,10 +542,8 @@ bool sq_resources_serial(struct sq_resources *r,
                          const struct sq_body_serial *b,
                          struct sq_fault *fault)
 {
-    if (b->rate_limiter.part.set && b->rate_limiter.size.v &&
-        b->rate_limiter.refill_time.v)
-        return sq_fault(fault, "Serial config error: rate limiters are not "
-                        "supported yet");
+    memset(&r->spec->serial_limit, 0, sizeof(r->spec->serial_limit));
+    update_bucket(&r->spec->serial_limit, &b->rate_limiter);
     if (!set_text(r->spec->serial_path, sizeof(r->spec->serial_path),
                   b->serial_out_path))
         return sq_fault(fault, "Serial config error: the path is too long");

@@ -108,6 +108,8 @@ struct sq_vm_spec {
     /* STDIO: output goes to this file or FIFO instead, and there is no
      * input. "": it does not. */
     char serial_path[SQ_SPEC_PATH_MAX];
+    /* Output beyond this many bytes is dropped; all zero: no limit. */
+    struct sq_bucket_config serial_limit;
 };
 
 /* The defaults: backend auto, 1 vCPU, 128 MiB, serial to the log. */

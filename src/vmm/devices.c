@@ -465,6 +465,18 @@ int sq_devices_build(struct sq_devices *devices,
     return build_virtio(devices, env, err);
 }
 
+void sq_devices_pause(struct sq_devices *devices)
+{
+    for (size_t i = 0; i < devices->slot_count; i++)
+        sq_virtio_pause(sq_virtio_mmio_device(devices->slot[i]));
+}
+
+void sq_devices_resume(struct sq_devices *devices)
+{
+    for (size_t i = 0; i < devices->slot_count; i++)
+        sq_virtio_resume(sq_virtio_mmio_device(devices->slot[i]));
+}
+
 struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,
                                          uint32_t id, uint32_t n)
 {

@@ -224,6 +224,16 @@ enum sq_queue_result sq_queue_pop(struct sq_queue *q, struct sq_chain *chain)
     return SQ_QUEUE_CHAIN;
 }
 
+uint16_t sq_queue_waiting(const struct sq_queue *q)
+{
+    uint16_t n;
+
+    if (!q->ready || q->broken)
+        return 0;
+    n = (uint16_t)(load16(q->avail + AVAIL_IDX) - q->next_avail);
+    return n < q->size ? n : q->size;
+}
+
 void sq_queue_unpop(struct sq_queue *q)
 {
     q->next_avail--;

@@ -24,7 +24,7 @@
 
 /* What of a device is counted; see machine_metrics.c. */
 #define SQ_API_DEVICES_MAX (SQ_SPEC_DRIVES_MAX + SQ_SPEC_NETS_MAX + \
-                            SQ_SPEC_PMEMS_MAX + 4)
+                            SQ_SPEC_PMEMS_MAX + 5)
 #define SQ_API_DEVICE_METRICS 32
 
 struct sq_api {

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/mem.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
@@ -23,7 +24,7 @@ enum {
     SLOT_PMEMS = SLOT_NETS + SQ_SPEC_NETS_MAX,
     SLOT_SINGLE = SLOT_PMEMS + SQ_SPEC_PMEMS_MAX,
 };
-_Static_assert(SLOT_SINGLE + 4 == SQ_API_DEVICES_MAX, "a slot for each");
+_Static_assert(SLOT_SINGLE + 5 == SQ_API_DEVICES_MAX, "a slot for each");
 
 /* Where a row's counter stands. */
 enum source {
@@ -137,6 +138,26 @@ static const struct row balloon_rows[] = {
     ROW(balloon, balloon, free_page_hint_freed, hint_bytes),
     ROW(balloon, balloon, free_page_hint_fails, hint_failures),
     ALL(balloon, event_fails, failures),
+};
+
+static const struct row mem_rows[] = {
+    ALL(memory_hotplug, queue_event_count, queue_events[0]),
+    ALL(memory_hotplug, queue_event_fails, failures),
+    ROW(mem, memory_hotplug, plug_count, plugs),
+    ROW(mem, memory_hotplug, plug_bytes, plug_bytes),
+    ROW(mem, memory_hotplug, plug_fails, plugs_failed),
+    ROW(mem, memory_hotplug, unplug_count, unplugs),
+    ROW(mem, memory_hotplug, unplug_bytes, unplug_bytes),
+    ROW(mem, memory_hotplug, unplug_fails, unplugs_failed),
+    ROW(mem, memory_hotplug, unplug_discard_fails, discards_failed),
+    ROW(mem, memory_hotplug, unplug_all_count, unplug_alls),
+    ROW(mem, memory_hotplug, unplug_all_fails, unplug_alls_failed),
+    ROW(mem, memory_hotplug, state_count, states),
+    ROW(mem, memory_hotplug, state_fails, states_failed),
+    TIMES(mem, memory_hotplug, plug_agg, plug_latency),
+    TIMES(mem, memory_hotplug, unplug_agg, unplug_latency),
+    TIMES(mem, memory_hotplug, unplug_all_agg, unplug_all_latency),
+    TIMES(mem, memory_hotplug, state_agg, state_latency),
 };
 
 static const struct row pmem_rows[] = {
@@ -293,6 +314,7 @@ static void count_single(struct sq_api *api, struct sq_vmm *vmm)
     struct sq_virtio_device *rng = sq_vmm_device(vmm, SQ_VIRTIO_ID_RNG, 0);
     struct sq_virtio_device *balloon = sq_vmm_device(vmm,
                                                      SQ_VIRTIO_ID_BALLOON, 0);
+    struct sq_virtio_device *mem = sq_vmm_device(vmm, SQ_VIRTIO_ID_MEM, 0);
     const void *const mmds[SOURCES] = {sq_mmds_counters(api->mmds)};
     size_t slot = SLOT_SINGLE;
     struct counted unused;
@@ -310,6 +332,9 @@ static void count_single(struct sq_api *api, struct sq_vmm *vmm)
         count(api, slot + 2, balloon,
               &(struct group){GROUP(balloon, balloon), .alone = true},
               &unused);
+    if (mem)
+        count(api, slot + 4, mem,
+              &(struct group){GROUP(mem, mem), .alone = true}, &unused);
     count_rows(api, api->counted[slot + 3], mmds_rows,
                SQ_ARRAY_LEN(mmds_rows), mmds, true, &unused);
 }

@@ -47,6 +47,7 @@ enum sq_virtio_id {
     SQ_VIRTIO_ID_RNG = 4,
     SQ_VIRTIO_ID_BALLOON = 5,
     SQ_VIRTIO_ID_VSOCK = 19,
+    SQ_VIRTIO_ID_MEM = 24,
     SQ_VIRTIO_ID_PMEM = 27,
 };
 

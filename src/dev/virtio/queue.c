@@ -138,17 +138,8 @@ static bool add_buffer(const struct sq_queue *q, struct sq_chain *c,
         c->readable_len += left;
     while (left) {
         uint64_t n = left;
-        uint8_t *hva = sq_memory_ptr(q->mem, gpa, n);
+        uint8_t *hva = sq_memory_piece(q->mem, gpa, &n);
 
-        for (size_t i = 0; !hva && i < sq_memory_region_count(q->mem); i++) {
-            const struct sq_memory_region *r =
-                sq_memory_region_at(q->mem, i);
-
-            if (gpa >= r->gpa && gpa - r->gpa < r->len) {
-                hva = r->hva + (gpa - r->gpa);
-                n = r->len - (gpa - r->gpa);
-            }
-        }
         if (!hva || c->count == SQ_CHAIN_PIECES_MAX)
             return false;
         c->iov[c->count] = (struct iovec){hva, n};

@@ -21,7 +21,7 @@ struct sq_soft_vcpu;
 struct sq_soft_slot {
     uint64_t gpa, len;
     uint8_t *hva;
-    uint32_t prot;
+    _Atomic uint32_t prot; /* may change while vCPUs run */
     struct sq_code_page *pages; /* one a guest page */
     _Atomic uint64_t *dirty;    /* one bit a page; NULL: not logged */
 };

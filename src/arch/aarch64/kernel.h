@@ -15,11 +15,14 @@
 #ifndef SQ_ARCH_AARCH64_KERNEL_H
 #define SQ_ARCH_AARCH64_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <squib/error.h>
 #include <squib/memory.h>
+
+#include "arch/kernelfile.h"
 
 struct sq_arm64_kernel;
 
@@ -50,5 +53,19 @@ int sq_arm64_kernel_load(const struct sq_arm64_kernel *kernel,
                          struct squib_memory *mem, uint64_t gpa,
                          uint64_t ram_end, struct sq_arm64_image *out,
                          struct squib_error *err);
+
+struct sq_arm64_kernel_id {
+    bool packed; /* opening it means unpacking */
+    /* "" if it is not Linux or does not say. */
+    char release[SQ_RELEASE_LEN];
+};
+
+/* Says what a file is. */
+int sq_arm64_kernel_identify(const char *path, struct sq_arm64_kernel_id *out,
+                             struct squib_error *err);
+
+/* Writes the unpacked Image to out_path, as sq_kernelfile_write() does. */
+int sq_arm64_kernel_extract(const char *path, const char *out_path,
+                            struct squib_error *err);
 
 #endif

@@ -26,6 +26,10 @@ struct squib_backend {
     const char *summary; /* a line for people */
     uint64_t (*caps)(void);
     int (*probe)(struct squib_error *err);
+    /* Whether the host gives what the backend can do without, but only
+     * worse: 0, or an error whose text says what is refused and how it goes
+     * on. Optional: always 0. */
+    int (*at_best)(struct squib_error *err);
     int (*cpuid)(struct squib_x86_cpuid *leaves, size_t *n,
                  struct squib_error *err);
     /* Creates without memory; core maps the ranges of mem afterwards. */

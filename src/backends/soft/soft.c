@@ -9,6 +9,7 @@
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
 #include "os/clock.h"
@@ -393,11 +394,11 @@ static const struct squib_backend soft_off = {
 };
 static const struct squib_backend soft_on = {
     BACKEND("soft,jit=on", "the software CPU (translator)"),
-    .vm_new = vm_new_on,
+    .at_best = sq_jit_check, .vm_new = vm_new_on,
 };
 static const struct squib_backend soft_eager = {
     BACKEND("soft,jit=eager", "the software CPU (translator, eager)"),
-    .vm_new = vm_new_eager,
+    .at_best = sq_jit_check, .vm_new = vm_new_eager,
 };
 
 static const struct squib_backend *const variants[] = {

@@ -11,6 +11,10 @@
 
 #include "backends/soft/x86_64/cpu.h"
 
+/* Whether this host has what the translator needs: 0, or an error whose
+ * text says what it refuses. Keeps nothing. Any thread. */
+int sq_jit_check(struct squib_error *err);
+
 /* Makes c->jit; blocks are translated at their `heat`th execution. Returns
  * SQUIB_E_NOSUPPORT where it cannot be; then c->jit stays NULL and the CPU
  * interprets. The 256 KiB below *c must be a stack (vcpu.c). */

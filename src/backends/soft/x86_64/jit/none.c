@@ -4,6 +4,13 @@
 
 #include "base/err.h"
 
+int sq_jit_check(struct squib_error *err)
+{
+    return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                      "interpreting, as there is no translator for the "
+                      "host's processor");
+}
+
 int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
 {
     (void)c, (void)heat;

@@ -173,3 +173,8 @@ void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
         out->insns += sq_counter_get(&m->insns);
     }
 }
+
+const char *sq_vmm_summary(const struct sq_vmm *vmm)
+{
+    return vmm->vcpus.thread[0].summary;
+}

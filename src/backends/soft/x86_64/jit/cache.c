@@ -127,6 +127,8 @@ int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
     }
     j->heat = heat;
+    c->js.stop = UINT32_MAX;
+    c->translated = sq_jit_run;
     sq_jit_emit_stubs(j);
     sq_jit_forget(c);
     return 0;
@@ -139,6 +141,7 @@ void sq_jit_free(struct sq_x86_cpu *c)
     if (!j)
         return;
     c->jit = NULL;
+    c->translated = NULL;
     unmap_code(j);
     if (j->sites)
         munmap(j->sites, SQ_JIT_SITES_MAX * sizeof(*j->sites));

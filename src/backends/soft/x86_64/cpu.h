@@ -194,7 +194,7 @@ struct sq_x86_block {
     uint32_t jit[2]; /* its translations for kernel and user mode: offsets
                         in the code, or SQ_JIT_* */
     uint16_t heat;   /* executions before translation */
-    bool xmm;        /* a translation uses XMM registers */
+    bool xmm, avx;   /* a translation uses XMM registers, with VEX */
     struct sq_x86_block *hash_next;
     struct sq_x86_insn insn[]; /* n, then a sentinel that ends the block */
 };
@@ -240,7 +240,8 @@ struct sq_x86_jit_state {
                        their block (lockstep.h) */
     uint32_t link;  /* the jump that was left through, + 1 */
     uint16_t flags; /* status flags: AH after LAHF << 8 | OF */
-    bool no_xmm;   /* SSE is not to run natively now */
+    bool no_xmm;   /* SSE is not to run natively now, */
+    bool no_avx;   /* AVX is not */
     bool xmm_in;   /* XMM registers and MXCSR are in the host's, */
     bool xmm_back; /* and shall be again after a slow path */
     uint32_t host_mxcsr;

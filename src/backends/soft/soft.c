@@ -324,7 +324,8 @@ static const struct sq_vm_ops vm_ops = {
 
 static int vm_new(const struct squib_vm_config *config,
                   struct squib_memory *mem, unsigned jit_heat,
-                  struct squib_vm **out, struct squib_error *err)
+                  enum sq_soft_level level, struct squib_vm **out,
+                  struct squib_error *err)
 {
     struct sq_soft_vm *vm = calloc(1, sizeof(*vm));
 
@@ -335,6 +336,7 @@ static int vm_new(const struct squib_vm_config *config,
     vm->base.config = *config;
     vm->start_ns = sq_now_ns();
     vm->jit_heat = jit_heat;
+    vm->level = level;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->split_lock, NULL);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
@@ -369,21 +371,52 @@ static int soft_probe(struct squib_error *err)
     return 0;
 }
 
-/* Variants: with the translator, without it, and with it from a block's
- * first execution on, for tests. */
-enum { HEAT = 12, HEAT_EAGER = 1 };
+/*
+ * Variants: without the translator, with it, with it from a block's first
+ * execution on, and with the interpreter checking it; each shows the guest
+ * one of the levels of instructions. The interpreter has all of v3; with the
+ * translator v3 is what the host has of it.
+ */
+enum { HEAT_OFF = 0, HEAT_ON = 12, HEAT_EAGER = 1 };
 
-#define VARIANT(id, heat)                                                  \
+#define SUMMARY_HEAT_OFF "the software CPU (interpreter)"
+#define SUMMARY_HEAT_ON "the software CPU (translator)"
+#define SUMMARY_HEAT_EAGER "the software CPU (translator, eager)"
+#define AT_BEST_HEAT_OFF NULL
+#define AT_BEST_HEAT_ON sq_jit_check
+#define AT_BEST_HEAT_EAGER sq_jit_check
+
+#define VARIANT(id, heat, level, text)                                     \
     static int vm_new_##id(const struct squib_vm_config *config,           \
                            struct squib_memory *mem,                       \
                            struct squib_vm **out, struct squib_error *err) \
     {                                                                      \
-        return vm_new(config, mem, heat, out, err);                        \
-    }
-VARIANT(off, 0)
-VARIANT(on, HEAT)
-VARIANT(eager, HEAT_EAGER)
-#undef VARIANT
+        return vm_new(config, mem, heat, level, out, err);                 \
+    }                                                                      \
+    static int cpuid_##id(struct squib_x86_cpuid *leaves, size_t *n,       \
+                          struct squib_error *err)                         \
+    {                                                                      \
+        return sq_soft_cpuid(level, heat != HEAT_OFF, leaves, n, err);     \
+    }                                                                      \
+    static const struct squib_backend soft_##id = {                        \
+        .name = text, .summary = SUMMARY_##heat, .caps = soft_caps,        \
+        .probe = soft_probe, .at_best = AT_BEST_##heat,                    \
+        .cpuid = cpuid_##id, .vm_new = vm_new_##id};
+
+/* X(name, heat, level, settings); both settings in either order work. */
+#define VARIANTS(X)                                                        \
+    X(off, HEAT_OFF, SQ_SOFT_V2, "soft,jit=off")                           \
+    X(on, HEAT_ON, SQ_SOFT_V3, "soft,jit=on")                              \
+    X(eager, HEAT_EAGER, SQ_SOFT_V3, "soft,jit=eager")                     \
+    X(v2, HEAT_ON, SQ_SOFT_V2, "soft,cpu=v2")                              \
+    X(off_v2, HEAT_OFF, SQ_SOFT_V2, "soft,jit=off,cpu=v2")                 \
+    X(on_v2, HEAT_ON, SQ_SOFT_V2, "soft,jit=on,cpu=v2")                    \
+    X(eager_v2, HEAT_EAGER, SQ_SOFT_V2, "soft,jit=eager,cpu=v2")           \
+    X(v3, HEAT_ON, SQ_SOFT_V3, "soft,cpu=v3")                              \
+    X(off_v3, HEAT_OFF, SQ_SOFT_V3, "soft,jit=off,cpu=v3")                 \
+    X(on_v3, HEAT_ON, SQ_SOFT_V3, "soft,jit=on,cpu=v3")                    \
+    X(eager_v3, HEAT_EAGER, SQ_SOFT_V3, "soft,jit=eager,cpu=v3")
+VARIANTS(VARIANT)
 
 /* Another vCPU would see bytes go back and forth. */
 static int vm_new_lockstep(const struct squib_vm_config *config,
@@ -396,40 +429,25 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend soft,jit=lockstep has one vCPU, not %u",
                           config->vcpus);
-    rc = vm_new(config, mem, HEAT_EAGER, out, err);
+    rc = vm_new(config, mem, HEAT_EAGER, SQ_SOFT_V3, out, err);
     if (!rc)
         of(*out)->lockstep = true;
     return rc;
 }
 
-#define BACKEND(id, text)                                                  \
-    .name = id, .summary = text, .caps = soft_caps, .probe = soft_probe,   \
-    .cpuid = sq_soft_cpuid
-
-static const struct squib_backend soft_off = {
-    BACKEND("soft,jit=off", "the software CPU (interpreter)"),
-    .vm_new = vm_new_off,
-};
-static const struct squib_backend soft_on = {
-    BACKEND("soft,jit=on", "the software CPU (translator)"),
-    .at_best = sq_jit_check, .vm_new = vm_new_on,
-};
-static const struct squib_backend soft_eager = {
-    BACKEND("soft,jit=eager", "the software CPU (translator, eager)"),
-    .at_best = sq_jit_check, .vm_new = vm_new_eager,
-};
 static const struct squib_backend soft_lockstep = {
     .name = "soft,jit=lockstep",
     .summary = "the software CPU (interpreter checks translator)",
-    .caps = soft_caps_one, .probe = sq_jit_check, .cpuid = sq_soft_cpuid,
+    .caps = soft_caps_one, .probe = sq_jit_check, .cpuid = cpuid_eager,
     .vm_new = vm_new_lockstep,
 };
 
+#define ADDRESS(id, heat, level, text) &soft_##id,
 static const struct squib_backend *const variants[] = {
-    &soft_off, &soft_on, &soft_eager, &soft_lockstep, NULL};
+    VARIANTS(ADDRESS) &soft_lockstep, NULL};
 
 const struct squib_backend sq_backend_soft = {
-    BACKEND("soft", "the software CPU"),
-    .vm_new = vm_new_off,
-    .variants = variants,
+    .name = "soft", .summary = "the software CPU", .caps = soft_caps,
+    .probe = soft_probe, .at_best = sq_jit_check, .cpuid = cpuid_on,
+    .vm_new = vm_new_on, .variants = variants,
 };

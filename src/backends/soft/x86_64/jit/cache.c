@@ -168,7 +168,7 @@ void sq_jit_free(struct sq_x86_cpu *c)
 void sq_jit_forget_jumps(struct sq_x86_cpu *c)
 {
     if (c->jit)
-        memset(c->js.jjc, 0, sizeof(c->js.jjc));
+        memset(c->jjc, 0, sizeof(c->jjc));
 }
 
 void sq_jit_forget(struct sq_x86_cpu *c)

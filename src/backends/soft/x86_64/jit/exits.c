@@ -72,7 +72,7 @@ static uint8_t *look_up(struct sq_tr *t, int32_t pop)
     uint8_t *miss, *other, *stale, *at;
 #define ENTRY(field)                                                       \
     ((struct sq_emit_mem){H_SP, H_10, 0,                                   \
-                          CPU(js.jjc) + (int32_t)offsetof(                 \
+                          CPU(jjc) + (int32_t)offsetof(                 \
                                             struct sq_x86_jjc, field)})
 
     _Static_assert(sizeof(struct sq_x86_jjc) == 64, "scale");

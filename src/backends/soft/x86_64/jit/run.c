@@ -77,7 +77,7 @@ static bool may_run(const struct sq_x86_cpu *c)
 
 static struct sq_x86_jjc *jjc_at(struct sq_x86_cpu *c, uint64_t gva)
 {
-    return &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
+    return &c->jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
                       (SQ_JJC_SIZE - 1)];
 }
 

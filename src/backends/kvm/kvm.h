@@ -78,6 +78,7 @@ struct sq_kvm_vm {
     struct squib_vm base;
     int sys_fd, fd;
     size_t run_len; /* bytes of a vCPU's shared page area */
+    uint32_t vcpus;
     bool irqchip, dirty_log;
     bool has_xcrs; /* x86-64 */
     struct sq_kvm_gic gic; /* arm64 */
@@ -198,6 +199,9 @@ int sq_kvm_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                           const struct squib_x86_64_state *st,
                           struct squib_error *err);
 
+/* arm64: finishes the GIC if it is time to; counts a new vCPU. */
+int sq_kvm_gic_finish(struct sq_kvm_vm *vm, bool new_vcpu,
+                      struct squib_error *err);
 /* arm64: see struct sq_vm_ops and struct sq_vcpu_ops. */
 int sq_kvm_get_gic(struct squib_vm *base, struct squib_aarch64_gic_dist *gic,
                    struct squib_error *err);

@@ -42,7 +42,8 @@ void squib_vm_free(struct squib_vm *vm);
 
 /* Maps host memory [hva, hva + len) at gpa. The caller keeps it alive until
  * unmap or free. Page-aligned, no overlap with anything mapped. unmap and
- * protect take exactly a range that was mapped. No vCPU may run. */
+ * protect take exactly a range that was mapped. No vCPU may run, except
+ * beside protect: an access meanwhile is by the old or by the new rights. */
 int squib_vm_map(struct squib_vm *vm, struct squib_range range, void *hva,
                  uint32_t prot, struct squib_error *err);
 int squib_vm_unmap(struct squib_vm *vm, struct squib_range range,

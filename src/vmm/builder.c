@@ -65,6 +65,8 @@ static int build_console(struct sq_vmm *vmm, struct squib_error *err)
     }
     if (!rc)
         rc = sq_console_init(&vmm->console, vmm->env.poller, fd, err);
+    if (!rc)
+        sq_console_limit(&vmm->console, &vmm->spec.serial_limit);
     return rc ? rc : push(vmm, undo_console, err);
 }
 

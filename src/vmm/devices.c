@@ -9,6 +9,7 @@
 #include "dev/host/tap.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/mem.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
@@ -271,6 +272,76 @@ static void pmem_unmap(struct sq_devices *devices,
     sq_memory_take_back(devices->mem, r.range.gpa);
 }
 
+static uint32_t mem_count(const struct sq_vm_spec *spec)
+{
+    return spec->hotplug ? 1 : 0;
+}
+
+static int show_window(void *ctx, struct squib_range window, bool shown)
+{
+    struct sq_devices *devices = ctx;
+    int rc = 0;
+
+    /* A device loses it before the guest does, and gets it after. */
+    if (!shown)
+        sq_memory_show(devices->mem, window.gpa, false);
+    rc = squib_vm_protect(devices->vm, window, shown ? SQUIB_PROT_RWX : 0,
+                          NULL);
+    if (shown && !rc)
+        sq_memory_show(devices->mem, window.gpa, true);
+    return rc;
+}
+
+/* Each window is a range that the VM knows of, hidden so far. */
+static int reserve_windows(const struct sq_devices_env *env,
+                           struct squib_range region, uint64_t window_len,
+                           struct squib_error *err)
+{
+    uint64_t end = region.gpa + region.len;
+
+    for (uint64_t gpa = region.gpa; gpa < end; gpa += window_len) {
+        struct squib_range window = {gpa, end - gpa};
+        void *hva;
+        int rc;
+
+        if (window.len > window_len)
+            window.len = window_len;
+        rc = sq_memory_reserve(env->mem, window, &hva, err);
+        if (!rc)
+            rc = squib_vm_map(env->vm, window, hva, 0, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int mem_make(struct sq_devices *devices,
+                    const struct sq_devices_env *env, uint32_t i,
+                    struct sq_virtio_device **out, struct squib_error *err)
+{
+    const struct sq_virtio_mem_sizes *sizes = &env->spec->hotplug_sizes;
+    struct sq_virtio_mem_config config = {
+        .sizes = *sizes,
+        .gpa = sq_align_up(pmem_place(devices, env->mem),
+                           (uint64_t)sizes->block_mib << 20),
+        .show = show_window,
+        .ctx = devices,
+    };
+    struct squib_range region = {config.gpa,
+                                 (uint64_t)sizes->total_mib << 20};
+    int rc;
+
+    (void)i;
+    if (region.gpa > SQ_X86_GPA_END || region.len > SQ_X86_GPA_END -
+                                                        region.gpa)
+        return sq_err_set(err, SQUIB_E_RANGE, "memory hotplug: no address "
+                          "space is left for %u MiB", sizes->total_mib);
+    rc = reserve_windows(env, region, sq_virtio_mem_window_len(sizes), err);
+    if (!rc)
+        rc = sq_virtio_mem_new(&config, out, err);
+    return rc ? sq_err_prefix(err, "memory hotplug: ") : 0;
+}
+
 static uint32_t rng_count(const struct sq_vm_spec *spec)
 {
     return spec->rng ? 1 : 0;
@@ -319,6 +390,7 @@ static const struct {
     {"vsock", vsock_count, vsock_make},
     {"rng", rng_count, rng_make},
     {"balloon", balloon_count, balloon_make},
+    {"mem", mem_count, mem_make},
     {"pmem", pmem_count, pmem_make},
 };
 
@@ -444,6 +516,18 @@ int sq_devices_build(struct sq_devices *devices,
     if (env->spec->mmds && env->mmds)
         sq_mmds_configure(env->mmds, &env->spec->mmds_config);
     return build_virtio(devices, env, err);
+}
+
+void sq_devices_pause(struct sq_devices *devices)
+{
+    for (size_t i = 0; i < devices->slot_count; i++)
+        sq_virtio_pause(sq_virtio_mmio_device(devices->slot[i]));
+}
+
+void sq_devices_resume(struct sq_devices *devices)
+{
+    for (size_t i = 0; i < devices->slot_count; i++)
+        sq_virtio_resume(sq_virtio_mmio_device(devices->slot[i]));
 }
 
 struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,

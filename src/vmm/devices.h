@@ -99,6 +99,11 @@ int sq_devices_build(struct sq_devices *devices,
                      const struct sq_devices_env *env,
                      struct squib_error *err);
 
+/* Event thread, while no vCPU runs: devices end what they are at and begin
+ * nothing new; and go on. */
+void sq_devices_pause(struct sq_devices *devices);
+void sq_devices_resume(struct sq_devices *devices);
+
 /* The n-th device with this identifier (enum sq_virtio_id): drives in the
  * order of the spec. NULL if there are not as many. Any thread. */
 struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,

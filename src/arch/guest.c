@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/guest.h"
 
-#include <elf.h>
 #include <string.h>
 
 #include "arch/aarch64/kernel.h"
 #include "arch/agent_blob.h"
 #include "arch/x86_64/kernel.h"
+#include "base/elf.h"
 
 static int identify_x86(const char *path, struct sq_guest_kernel_id *out,
                         struct squib_error *err)

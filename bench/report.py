@@ -221,7 +221,8 @@ def text(result):
             if any(by):
                 variants.append('  %s: %s' % (row['name'], '; '.join(
                     '%s on %s' % (v, ', '.join(cs)) for v, cs in by.items())))
-        out += ['', 'which code ran, where it depends on CPUID'] + variants
+        if variants:
+            out += ['', 'which code ran, where it depends on CPUID'] + variants
         wrong = [r for r in result['workloads'] if r['wrong'] or r['failed']]
         for row in wrong:
             for c, why in row['wrong'].items():

@@ -67,7 +67,8 @@ int squib_backend_probe(const struct squib_backend *be,
 
 /* Chooses by name. "auto" takes the first backend that passes its probe.
  * `why` (optional, `why_len` bytes) receives one line for people that says
- * which was taken and why others were not. Errors: SQUIB_E_NOTFOUND for an
+ * which was taken, why others were not, and what the host keeps from it,
+ * such as memory to translate to. Errors: SQUIB_E_NOTFOUND for an
  * unknown name, or the named backend's probe error. */
 int squib_backend_choose(const char *name, const struct squib_backend **out,
                          char *why, size_t why_len, struct squib_error *err);

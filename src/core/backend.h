@@ -27,6 +27,10 @@ struct squib_backend {
     enum squib_arch arch; /* of its guests */
     uint64_t (*caps)(void);
     int (*probe)(struct squib_error *err);
+    /* Whether the host gives what the backend can do without, but only
+     * worse: 0, or an error whose text says what is refused and how it goes
+     * on. Optional: always 0. */
+    int (*at_best)(struct squib_error *err);
     int (*cpuid)(struct squib_x86_cpuid *leaves, size_t *n,
                  struct squib_error *err); /* x86-64 only */
     /* Creates without memory; core maps the ranges of mem afterwards. */
@@ -93,6 +97,9 @@ struct sq_vcpu_ops {
                        const struct squib_aarch64_state *st,
                        struct squib_error *err);
     uint64_t (*insn_count)(const struct squib_vcpu *vcpu); /* optional */
+    /* What the backend has to say of a run at its end, for people: at most
+     * a line, "" for nothing. On the vCPU's thread. optional */
+    void (*summary)(const struct squib_vcpu *vcpu, char *text, size_t len);
 };
 
 /* Bases. The backend fills ops; core fills the rest after *_new. */

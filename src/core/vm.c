@@ -148,6 +148,17 @@ static int choose_named(const char *name, const struct squib_backend **out,
                       "auto%s", name, known);
 }
 
+/* Appends to `why` what the host keeps from a backend that was chosen. */
+static void note_lack(const struct squib_backend *be, char *why,
+                      size_t why_len)
+{
+    struct squib_error lack = {0};
+    size_t used = strnlen(why, why_len);
+
+    if (used < why_len && be->at_best && be->at_best(&lack))
+        snprintf(why + used, why_len - used, "; %s", lack.text);
+}
+
 int squib_backend_choose(const char *name, const struct squib_backend **out,
                          char *why, size_t why_len, struct squib_error *err)
 {
@@ -159,8 +170,10 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
     if (strcmp(name, "auto") != 0) {
         int rc = choose_named(name, out, err);
 
-        if (!rc && why_len)
+        if (!rc && why_len) {
             snprintf(why, why_len, "%s, as asked", (*out)->summary);
+            note_lack(*out, why, why_len);
+        }
         return rc;
     }
     for (size_t i = 0; sq_backends[i]; i++) {
@@ -169,6 +182,7 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
             if (used < why_len)
                 snprintf(why + used, why_len - used, "%susing %s",
                          used ? ", " : "", (*out)->summary);
+            note_lack(*out, why, why_len);
             return 0;
         }
         /* Only the fact; the remedy is for those who insist. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "core/backend.h"
 
 /* Signals for the process are the event thread's; what a backend uses to
  * interrupt a vCPU it unblocks itself. */
@@ -109,6 +110,8 @@ static void *thread_main(void *arg)
             sq_dispatch_run(&set->config.dispatch[t->index], vcpu,
                             &t->metrics);
             sq_counter_add(&t->metrics.insns, squib_vcpu_insn_count(vcpu));
+            if (vcpu->ops->summary)
+                vcpu->ops->summary(vcpu, t->summary, sizeof(t->summary));
         }
     }
     pthread_mutex_lock(&set->lock);

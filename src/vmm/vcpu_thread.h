@@ -38,6 +38,8 @@ enum sq_vcpu_status {
     SQ_VCPU_ENDED,   /* freed, or never came to be */
 };
 
+#define SQ_VCPU_SUMMARY_MAX 200
+
 struct sq_vcpus;
 
 struct sq_vcpu_thread {
@@ -47,6 +49,7 @@ struct sq_vcpu_thread {
     bool started;               /* to be joined; the creator's */
     struct squib_vcpu *vcpu;    /* under lock; NULL when there is none */
     enum sq_vcpu_status status; /* under lock */
+    char summary[SQ_VCPU_SUMMARY_MAX]; /* of its run; once it has ended */
     struct squib_error err;     /* of creation; under lock */
     struct sq_vcpu_metrics metrics;
 };

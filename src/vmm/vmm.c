@@ -197,3 +197,8 @@ void sq_vmm_metrics(struct sq_vmm *vmm, struct sq_vmm_metrics *out)
         }
     }
 }
+
+const char *sq_vmm_summary(const struct sq_vmm *vmm)
+{
+    return vmm->vcpus.thread[0].summary;
+}

@@ -9,6 +9,7 @@
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
 #include "os/clock.h"
@@ -72,14 +73,10 @@ void sq_soft_wrote(struct sq_soft_vm *vm, uint64_t gpa, uint64_t len)
         if (n > len)
             n = len;
         if (s) {
-            uint64_t first = off / 64, last = (off + n - 1) / 64;
-            uint64_t mask = (UINT64_MAX >> (63 - last)) &
-                            (UINT64_MAX << first);
-
             page = (gpa - s->gpa) >> 12;
             /* The bytes must be there before the test (block.h). */
             atomic_thread_fence(memory_order_seq_cst);
-            sq_code_page_drop(&s->pages[page], mask);
+            sq_code_page_drop(&s->pages[page], sq_code_granules(gpa, n));
             if (s->dirty)
                 atomic_fetch_or(&s->dirty[page / 64], 1ull << (page % 64));
         }
@@ -363,56 +360,91 @@ static uint64_t soft_caps(void)
            SQUIB_CAP_READONLY_MEM;
 }
 
+static uint64_t soft_caps_one(void)
+{
+    return soft_caps() & ~(uint64_t)SQUIB_CAP_SMP;
+}
+
 static int soft_probe(struct squib_error *err)
 {
     (void)err;
     return 0;
 }
 
-/*
- * Variants: without the translator, with it, and with it from a block's
- * first execution on, for tests; each shows the guest one of the levels of
- * instructions. The interpreter has all of v3; with the translator v3 is
- * what the host has of it.
- */
-enum { HEAT_OFF = 0, HEAT_ON = 12, HEAT_EAGER = 1 };
+/* Another vCPU would see bytes go back and forth. */
+static int vm_new_lockstep(const struct squib_vm_config *config,
+                           struct squib_memory *mem, unsigned jit_heat,
+                           enum sq_soft_level level, struct squib_vm **out,
+                           struct squib_error *err)
+{
+    int rc;
 
-#define VARIANT(id, heat, level, text)                                     \
+    if (config->vcpus != 1)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend soft,jit=lockstep has one vCPU, not %u",
+                          config->vcpus);
+    rc = vm_new(config, mem, jit_heat, level, out, err);
+    if (!rc)
+        of(*out)->lockstep = true;
+    return rc;
+}
+
+/*
+ * Variants: without the translator, with it, with it from a block's first
+ * execution on, for tests, and with the interpreter checking it; each shows
+ * the guest one of the levels of instructions. The interpreter has all of
+ * v3; with the translator v3 is what the host has of it.
+ */
+enum { HEAT_OFF = 0, HEAT_ON = 12, HEAT_EAGER = 1, HEAT_LOCKSTEP = 1 };
+
+#define KIND_OFF                                                           \
+    .summary = "the software CPU (interpreter)", .caps = soft_caps,        \
+    .probe = soft_probe
+#define KIND_ON                                                            \
+    .summary = "the software CPU (translator)", .caps = soft_caps,         \
+    .probe = soft_probe, .at_best = sq_jit_check
+#define KIND_EAGER                                                         \
+    .summary = "the software CPU (translator, eager)", .caps = soft_caps,  \
+    .probe = soft_probe, .at_best = sq_jit_check
+#define KIND_LOCKSTEP                                                      \
+    .summary = "the software CPU (interpreter checks translator)",         \
+    .caps = soft_caps_one, .probe = sq_jit_check
+
+#define VARIANT(id, kind, make, level, text)                               \
     static int vm_new_##id(const struct squib_vm_config *config,           \
                            struct squib_memory *mem,                       \
                            struct squib_vm **out, struct squib_error *err) \
     {                                                                      \
-        return vm_new(config, mem, heat, level, out, err);                 \
+        return make(config, mem, HEAT_##kind, level, out, err);            \
     }                                                                      \
     static int cpuid_##id(struct squib_x86_cpuid *leaves, size_t *n,       \
                           struct squib_error *err)                         \
     {                                                                      \
-        return sq_soft_cpuid(level, heat != HEAT_OFF, leaves, n, err);     \
+        return sq_soft_cpuid(level, HEAT_##kind != HEAT_OFF, leaves, n,    \
+                             err);                                         \
     }                                                                      \
     static const struct squib_backend soft_##id = {                        \
-        .name = text, .summary = SUMMARY_##heat, .caps = soft_caps,        \
-        .probe = soft_probe, .cpuid = cpuid_##id, .vm_new = vm_new_##id};
+        KIND_##kind, .name = text, .cpuid = cpuid_##id,                    \
+        .vm_new = vm_new_##id};
 
-#define SUMMARY_HEAT_OFF "the software CPU (interpreter)"
-#define SUMMARY_HEAT_ON "the software CPU (translator)"
-#define SUMMARY_HEAT_EAGER "the software CPU (translator, eager)"
-
-/* X(name, heat, level, settings); both settings in either order work. */
+/* X(name, kind, function, level, settings); their order does not matter to
+ * who names them. */
 #define VARIANTS(X)                                                        \
-    X(off, HEAT_OFF, SQ_SOFT_V2, "soft,jit=off")                           \
-    X(on, HEAT_ON, SQ_SOFT_V2, "soft,jit=on")                              \
-    X(eager, HEAT_EAGER, SQ_SOFT_V2, "soft,jit=eager")                     \
-    X(v2, HEAT_OFF, SQ_SOFT_V2, "soft,cpu=v2")                             \
-    X(off_v2, HEAT_OFF, SQ_SOFT_V2, "soft,jit=off,cpu=v2")                 \
-    X(on_v2, HEAT_ON, SQ_SOFT_V2, "soft,jit=on,cpu=v2")                    \
-    X(eager_v2, HEAT_EAGER, SQ_SOFT_V2, "soft,jit=eager,cpu=v2")           \
-    X(v3, HEAT_OFF, SQ_SOFT_V3, "soft,cpu=v3")                             \
-    X(off_v3, HEAT_OFF, SQ_SOFT_V3, "soft,jit=off,cpu=v3")                 \
-    X(on_v3, HEAT_ON, SQ_SOFT_V3, "soft,jit=on,cpu=v3")                    \
-    X(eager_v3, HEAT_EAGER, SQ_SOFT_V3, "soft,jit=eager,cpu=v3")
+    LEVEL(X, v2, SQ_SOFT_V2, ",cpu=v2")                                    \
+    LEVEL(X, v3, SQ_SOFT_V3, ",cpu=v3")                                    \
+    KINDS(X, plain, SQ_SOFT_V2, "")
+#define LEVEL(X, id, level, text)                                          \
+    X(id, OFF, vm_new, level, "soft" text)                                 \
+    KINDS(X, id, level, text)
+#define KINDS(X, id, level, text)                                          \
+    X(off_##id, OFF, vm_new, level, "soft,jit=off" text)                   \
+    X(on_##id, ON, vm_new, level, "soft,jit=on" text)                      \
+    X(eager_##id, EAGER, vm_new, level, "soft,jit=eager" text)             \
+    X(lockstep_##id, LOCKSTEP, vm_new_lockstep, level,                     \
+      "soft,jit=lockstep" text)
 VARIANTS(VARIANT)
 
-#define ADDRESS(id, heat, level, text) &soft_##id,
+#define ADDRESS(id, kind, make, level, text) &soft_##id,
 static const struct squib_backend *const variants[] = {
     VARIANTS(ADDRESS) NULL};
 

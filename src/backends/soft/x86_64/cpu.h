@@ -236,6 +236,8 @@ struct sq_x86_jit_state {
     uint64_t tmp;
     int32_t fuel, fuel_then; /* instructions until the clock is looked at;
                                 the same when icount was right */
+    uint32_t stop;  /* slow paths go no further than this instruction of
+                       their block (lockstep.h) */
     uint32_t link;  /* the jump that was left through, + 1 */
     uint16_t flags; /* status flags: AH after LAHF << 8 | OF */
     bool no_xmm;   /* SSE is not to run natively now */
@@ -388,6 +390,10 @@ struct sq_x86_cpu {
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
     struct sq_block_cache *blocks;
     struct sq_jit *jit; /* NULL: none */
+    /* Runs a block in translated code (jit.h), NULL: never; and what checks
+     * it meanwhile (lockstep.h), NULL: nothing. */
+    bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
+    struct sq_lockstep *lockstep;
     struct sq_x86_jit_state js;
 };
 

@@ -13,18 +13,13 @@
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/jit/jit.h"
+#include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/walk.h"
 
-/* A tag that cannot match in entry k: its page belongs to entry k ^ 1. */
-static uint64_t no_tag(size_t k)
-{
-    return (uint64_t)(k ^ 1) << 12;
-}
-
 static void entry_clear(struct sq_tlb_entry *e, size_t k)
 {
-    e->tag_r = e->tag_w = no_tag(k);
+    e->tag_r = e->tag_w = sq_tlb_no_tag(k);
     e->host = NULL;
     e->gpa = UINT64_MAX;
 }
@@ -205,10 +200,10 @@ bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
             struct sq_tlb_entry *e = &c->tlbs[u][k];
 
-            if (e->tag_w == no_tag(k) ||
+            if (e->tag_w == sq_tlb_no_tag(k) ||
                 (gpa != UINT64_MAX && (e->gpa & ~1ull) != gpa))
                 continue;
-            e->tag_w = no_tag(k);
+            e->tag_w = sq_tlb_no_tag(k);
             had = true;
         }
     }
@@ -224,7 +219,7 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c)
             struct sq_code_page *p;
             uint64_t gpa = e->gpa & ~1ull;
 
-            if (e->tag_w == no_tag(k))
+            if (e->tag_w == sq_tlb_no_tag(k))
                 continue;
             s = sq_soft_slot_of(c->vm, gpa);
             if (!s)
@@ -233,7 +228,7 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c)
             if (!atomic_load(&p->granules))
                 continue;
             /* We may have written since it was decoded. */
-            e->tag_w = no_tag(k);
+            e->tag_w = sq_tlb_no_tag(k);
             atomic_fetch_and(&p->writers, ~(1u << c->index));
             sq_code_page_drop(p, ~0ull);
         }
@@ -265,7 +260,7 @@ static uint64_t check_linear(struct sq_x86_cpu *c,
 }
 
 /* Translates one page's worth and enters it in the TLB where allowed. */
-static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
+static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
                                  const struct sq_x86_insn *i, uint64_t gva,
                                  bool write, bool user)
 {
@@ -308,6 +303,20 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
     return e;
 }
 
+static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
+                                 const struct sq_x86_insn *i, uint64_t gva,
+                                 bool write, bool user)
+{
+    struct sq_tlb_entry *e;
+
+    if (SQ_LIKELY(!c->lockstep))
+        return fill_entry(c, i, gva, write, user);
+    sq_lockstep_fill(c, sq_tlb_at(c->tlbs[user], gva));
+    e = fill_entry(c, i, gva, write, user);
+    sq_lockstep_filled(c, e);
+    return e;
+}
+
 /* The entry that serves gva, filled if needed. */
 static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
                                    const struct sq_x86_insn *i, uint64_t gva,
@@ -338,6 +347,8 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     }
     e = lookup(c, i, gva, write, c->cpl == 3);
     if (gva - (write ? e->tag_w : e->tag_r) > 4096u - len)
+        return NULL;
+    if (SQ_UNLIKELY(c->lockstep) && write && sq_lockstep_records(c))
         return NULL;
     return e->host + (gva & 0xfff);
 }
@@ -381,6 +392,13 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_x86_mmio_write(c, i, gpa, src, n);
         return;
     }
+    if (SQ_UNLIKELY(c->lockstep)) {
+        const struct sq_code_page *p = &s->pages[(gpa - s->gpa) >> 12];
+
+        if (atomic_load(&p->granules) & sq_code_granules(gpa, n))
+            sq_lockstep_alone(c, i);
+        sq_lockstep_write(c, s->hva + (gpa - s->gpa), n);
+    }
     memcpy(s->hva + (gpa - s->gpa), src, n);
     sq_soft_wrote(c->vm, gpa, n);
     /* If that was our own code, the rest of this block is stale: let it end
@@ -403,10 +421,13 @@ void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         struct sq_tlb_entry *e = lookup(c, i, gva, true, user);
         uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
 
-        if (va - e->tag_w < 4096)
-            memcpy(e->host + (va - e->tag_w), from, n);
-        else
+        if (va - e->tag_w >= 4096) {
             write_page(c, i, e, gva, from, n);
+        } else {
+            if (SQ_UNLIKELY(c->lockstep))
+                sq_lockstep_write(c, e->host + (va - e->tag_w), n);
+            memcpy(e->host + (va - e->tag_w), from, n);
+        }
         gva += n;
         from += n;
         len -= n;

@@ -3,6 +3,7 @@
 #include "backends/soft/x86_64/flags.h"
 #include "backends/soft/x86_64/jit/state.h"
 #include "backends/soft/x86_64/mem.h"
+#include "backends/soft/x86_64/strings.h"
 
 /* Instructions between two looks at the clock. */
 #define FUEL 16384
@@ -53,6 +54,8 @@ static struct sq_x86_insn *one(struct sq_x86_cpu *c,
     b->insn[1] = (struct sq_x86_insn){
         .exec = end_of_one, .off = (uint16_t)(s->in.off + s->in.len)};
     c->block = b;
+    if (SQ_UNLIKELY(s->index >= c->js.stop))
+        sq_x86_stop_at(c, b->insn);
     return b->insn;
 }
 
@@ -177,17 +180,15 @@ static void link_up(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
         sq_emit_patch(l->at, c->jit->rw + b->jit[user]);
 }
 
-bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
+bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b)
 {
     bool user = c->cpl == 3;
-    struct sq_jit *j = c->jit;
-    void (*enter)(struct sq_x86_cpu *, const void *);
 
     if (!may_run(c))
         goto no;
     if (b->jit[user] <= SQ_JIT_NEVER) {
-        if (b->jit[user] == SQ_JIT_NEVER || b->mode != MODE_64 ||
-            b->crosses || ++b->heat < j->heat)
+        if (b->jit[user] == SQ_JIT_NEVER || b->crosses ||
+            ++b->heat < c->jit->heat)
             goto no;
         b->heat = 0;
         sq_jit_translate(c, b, user);
@@ -195,23 +196,36 @@ bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
             goto no;
     }
     look_at_sse(c);
-    if (b->xmm && c->js.no_xmm)
-        goto no;
+    if (!b->xmm || !c->js.no_xmm)
+        return true;
+no:
+    c->js.link = 0;
+    return false;
+}
+
+void sq_jit_enter(struct sq_x86_cpu *c, struct sq_x86_block *b, int32_t fuel)
+{
+    bool user = c->cpl == 3;
+    struct sq_jit *j = c->jit;
+    void (*enter)(struct sq_x86_cpu *, const void *);
+
     if (c->js.link)
         link_up(c, b, user);
     enter_jump(c, b, user);
     flags_out(c);
     c->js.xmm_in = c->js.xmm_back = false;
     c->js.page = c->gpr[SQ_RIP] & ~0xfffull;
-    if (c->js.fuel <= SQ_BLOCK_INSNS_MAX)
-        c->js.fuel = FUEL;
-    c->js.fuel_then = c->js.fuel;
+    c->js.fuel = c->js.fuel_then = fuel;
     *(const void **)(void *)&enter = j->rx + j->enter;
     enter(c, j->rx + b->jit[user]);
     count_in(c);
     flags_in(c);
+}
+
+bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
+{
+    if (!sq_jit_ready(c, b))
+        return false;
+    sq_jit_enter(c, b, c->js.fuel > SQ_BLOCK_INSNS_MAX ? c->js.fuel : FUEL);
     return true;
-no:
-    c->js.link = 0;
-    return false;
 }

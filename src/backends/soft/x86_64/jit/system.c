@@ -57,6 +57,7 @@ void sq_tr_rflags(struct sq_tr *t)
     sq_emit_rr(e, SQ_OPC(0, 0, 0x0b), SQ_E_W, H_10, H_9);
     sq_emit_rm(e, SQ_OPC(0, 0, 0x0b), SQ_E_W, H_10, sq_jit_cpu(CPU(rflags)));
     reg_op(t, AND, H_10, ~(uint32_t)(FL_RF | FL_VM));
+    reg_op(t, OR, H_10, 2); /* always set */
     t->host_ok = false;
 }
 

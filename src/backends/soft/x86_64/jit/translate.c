@@ -62,6 +62,45 @@ static void find_live(struct sq_tr *t)
     }
 }
 
+/* Flags that instructions before `index` left undefined. */
+static uint16_t undefined(const struct sq_tr *t, unsigned index)
+{
+    unsigned off = t->start;
+    uint16_t open = 0;
+
+    for (unsigned k = 0; k < index; k++) {
+        const struct sq_jit_op *op = &t->op[k];
+        struct sq_decode_in in = {
+            .bytes = t->page + off, .avail = 4096 - off, .mode = MODE_64};
+        const struct sq_x86_row *row = NULL;
+        struct sq_x86_insn i;
+
+        off += op->in.len;
+        if (sq_x86_decode(&in, &i, &row) != DECODE_OK)
+            continue;
+        open = (uint16_t)((open & ~op->wr) | row->undefined);
+        /* Rotates by more than one. */
+        if (row->name[0] == 'r' && (row->name[1] == 'o' || row->name[1] == 'c'))
+            open |= FL_OF;
+    }
+    return open;
+}
+
+uint16_t sq_jit_live(struct sq_x86_cpu *c, struct sq_x86_block *b,
+                     unsigned index)
+{
+    struct sq_soft_slot *s = sq_soft_slot_of(c->vm, b->pa);
+    struct sq_tr t = {.c = c, .b = b, .start = (unsigned)(b->pa & 0xfff)};
+
+    if (!s)
+        return 0;
+    t.page = s->hva + ((b->pa & ~0xfffull) - s->gpa);
+    if (!read_ops(&t))
+        return 0;
+    find_live(&t);
+    return t.live[index] & ~undefined(&t, index);
+}
+
 /* Looks for reasons to leave, counts. */
 static void emit_head(struct sq_tr *t)
 {

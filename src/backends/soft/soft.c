@@ -371,56 +371,10 @@ static int soft_probe(struct squib_error *err)
     return 0;
 }
 
-/*
- * Variants: without the translator, with it, with it from a block's first
- * execution on, and with the interpreter checking it; each shows the guest
- * one of the levels of instructions. The interpreter has all of v3; with the
- * translator v3 is what the host has of it.
- */
-enum { HEAT_OFF = 0, HEAT_ON = 12, HEAT_EAGER = 1 };
-
-#define SUMMARY_HEAT_OFF "the software CPU (interpreter)"
-#define SUMMARY_HEAT_ON "the software CPU (translator)"
-#define SUMMARY_HEAT_EAGER "the software CPU (translator, eager)"
-#define AT_BEST_HEAT_OFF NULL
-#define AT_BEST_HEAT_ON sq_jit_check
-#define AT_BEST_HEAT_EAGER sq_jit_check
-
-#define VARIANT(id, heat, level, text)                                     \
-    static int vm_new_##id(const struct squib_vm_config *config,           \
-                           struct squib_memory *mem,                       \
-                           struct squib_vm **out, struct squib_error *err) \
-    {                                                                      \
-        return vm_new(config, mem, heat, level, out, err);                 \
-    }                                                                      \
-    static int cpuid_##id(struct squib_x86_cpuid *leaves, size_t *n,       \
-                          struct squib_error *err)                         \
-    {                                                                      \
-        return sq_soft_cpuid(level, heat != HEAT_OFF, leaves, n, err);     \
-    }                                                                      \
-    static const struct squib_backend soft_##id = {                        \
-        .name = text, .summary = SUMMARY_##heat, .caps = soft_caps,        \
-        .probe = soft_probe, .at_best = AT_BEST_##heat,                    \
-        .cpuid = cpuid_##id, .vm_new = vm_new_##id};
-
-/* X(name, heat, level, settings); both settings in either order work. */
-#define VARIANTS(X)                                                        \
-    X(off, HEAT_OFF, SQ_SOFT_V2, "soft,jit=off")                           \
-    X(on, HEAT_ON, SQ_SOFT_V3, "soft,jit=on")                              \
-    X(eager, HEAT_EAGER, SQ_SOFT_V3, "soft,jit=eager")                     \
-    X(v2, HEAT_ON, SQ_SOFT_V2, "soft,cpu=v2")                              \
-    X(off_v2, HEAT_OFF, SQ_SOFT_V2, "soft,jit=off,cpu=v2")                 \
-    X(on_v2, HEAT_ON, SQ_SOFT_V2, "soft,jit=on,cpu=v2")                    \
-    X(eager_v2, HEAT_EAGER, SQ_SOFT_V2, "soft,jit=eager,cpu=v2")           \
-    X(v3, HEAT_ON, SQ_SOFT_V3, "soft,cpu=v3")                              \
-    X(off_v3, HEAT_OFF, SQ_SOFT_V3, "soft,jit=off,cpu=v3")                 \
-    X(on_v3, HEAT_ON, SQ_SOFT_V3, "soft,jit=on,cpu=v3")                    \
-    X(eager_v3, HEAT_EAGER, SQ_SOFT_V3, "soft,jit=eager,cpu=v3")
-VARIANTS(VARIANT)
-
 /* Another vCPU would see bytes go back and forth. */
 static int vm_new_lockstep(const struct squib_vm_config *config,
-                           struct squib_memory *mem, struct squib_vm **out,
+                           struct squib_memory *mem, unsigned jit_heat,
+                           enum sq_soft_level level, struct squib_vm **out,
                            struct squib_error *err)
 {
     int rc;
@@ -429,25 +383,73 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend soft,jit=lockstep has one vCPU, not %u",
                           config->vcpus);
-    rc = vm_new(config, mem, HEAT_EAGER, SQ_SOFT_V3, out, err);
+    rc = vm_new(config, mem, jit_heat, level, out, err);
     if (!rc)
         of(*out)->lockstep = true;
     return rc;
 }
 
-static const struct squib_backend soft_lockstep = {
-    .name = "soft,jit=lockstep",
-    .summary = "the software CPU (interpreter checks translator)",
-    .caps = soft_caps_one, .probe = sq_jit_check, .cpuid = cpuid_eager,
-    .vm_new = vm_new_lockstep,
-};
+/*
+ * Variants: without the translator, with it, with it from a block's first
+ * execution on, for tests, and with the interpreter checking it; each shows
+ * the guest one of the levels of instructions. The interpreter has all of
+ * v3; with the translator v3 is what the host has of it.
+ */
+enum { HEAT_OFF = 0, HEAT_ON = 12, HEAT_EAGER = 1, HEAT_LOCKSTEP = 1 };
 
-#define ADDRESS(id, heat, level, text) &soft_##id,
+#define KIND_OFF                                                           \
+    .summary = "the software CPU (interpreter)", .caps = soft_caps,        \
+    .probe = soft_probe
+#define KIND_ON                                                            \
+    .summary = "the software CPU (translator)", .caps = soft_caps,         \
+    .probe = soft_probe, .at_best = sq_jit_check
+#define KIND_EAGER                                                         \
+    .summary = "the software CPU (translator, eager)", .caps = soft_caps,  \
+    .probe = soft_probe, .at_best = sq_jit_check
+#define KIND_LOCKSTEP                                                      \
+    .summary = "the software CPU (interpreter checks translator)",         \
+    .caps = soft_caps_one, .probe = sq_jit_check
+
+#define VARIANT(id, kind, make, level, text)                               \
+    static int vm_new_##id(const struct squib_vm_config *config,           \
+                           struct squib_memory *mem,                       \
+                           struct squib_vm **out, struct squib_error *err) \
+    {                                                                      \
+        return make(config, mem, HEAT_##kind, level, out, err);            \
+    }                                                                      \
+    static int cpuid_##id(struct squib_x86_cpuid *leaves, size_t *n,       \
+                          struct squib_error *err)                         \
+    {                                                                      \
+        return sq_soft_cpuid(level, HEAT_##kind != HEAT_OFF, leaves, n,    \
+                             err);                                         \
+    }                                                                      \
+    static const struct squib_backend soft_##id = {                        \
+        KIND_##kind, .name = text, .cpuid = cpuid_##id,                    \
+        .vm_new = vm_new_##id};
+
+/* X(name, kind, function, level, settings); their order does not matter to
+ * who names them. Without a level it is v3 where there is a translator. */
+#define VARIANTS(X)                                                        \
+    LEVEL(X, v2, SQ_SOFT_V2, ",cpu=v2")                                    \
+    LEVEL(X, v3, SQ_SOFT_V3, ",cpu=v3")                                    \
+    KINDS(X, plain, SQ_SOFT_V2, SQ_SOFT_V3, "")
+#define LEVEL(X, id, level, text)                                          \
+    X(id, ON, vm_new, level, "soft" text)                                  \
+    KINDS(X, id, level, level, text)
+#define KINDS(X, id, off, on, text)                                        \
+    X(off_##id, OFF, vm_new, off, "soft,jit=off" text)                     \
+    X(on_##id, ON, vm_new, on, "soft,jit=on" text)                         \
+    X(eager_##id, EAGER, vm_new, on, "soft,jit=eager" text)                \
+    X(lockstep_##id, LOCKSTEP, vm_new_lockstep, on,                        \
+      "soft,jit=lockstep" text)
+VARIANTS(VARIANT)
+
+#define ADDRESS(id, kind, make, level, text) &soft_##id,
 static const struct squib_backend *const variants[] = {
-    VARIANTS(ADDRESS) &soft_lockstep, NULL};
+    VARIANTS(ADDRESS) NULL};
 
 const struct squib_backend sq_backend_soft = {
     .name = "soft", .summary = "the software CPU", .caps = soft_caps,
-    .probe = soft_probe, .at_best = sq_jit_check, .cpuid = cpuid_on,
-    .vm_new = vm_new_on, .variants = variants,
+    .probe = soft_probe, .at_best = sq_jit_check, .cpuid = cpuid_on_plain,
+    .vm_new = vm_new_on_plain, .variants = variants,
 };

@@ -13,7 +13,7 @@
 #   make_root                $root_image: Debian with fio, iperf3, socat, ...
 #
 # With that image as the first drive and "test=root" among the words, the
-# shell runs inside it; /tmp is its only writable place, /mnt is for mounts.
+# shell runs inside it; /tmp is its only writable place.
 . "${0%/*}/../boot/lib.sh"
 
 socket=$work/api.socket
@@ -68,9 +68,13 @@ else
     in="sh -c"
 fi
 echo "=ready="
+# Commands for busybox itself begin with "@".
 while read -r line; do
     echo "=begin="
-    $in "$line" </dev/null 2>&1
+    case $line in
+    @*) sh -c "${line#@}" ;;
+    *) $in "$line" ;;
+    esac </dev/null 2>&1
     echo "=end=$?="
 done
 END
@@ -80,12 +84,24 @@ END
 }
 
 root_image=$work/root.img
+# Sets $debian_root; once, also for a test that starts itself again. A program
+# in it runs here as "$run_root $debian_root/usr/bin/NAME".
+debian_packages() {
+    debian_root=${SQUIB_TEST_DEBIAN_ROOT-}
+    if [ -z "$debian_root" ]; then
+        . "${0%/*}/../boot/debian_root.sh"
+        debian_roots=device-root
+        debian_root dash coreutils grep fio iperf3 socat curl e2fsprogs mount
+        echo "# root $debian_root"
+        export SQUIB_TEST_DEBIAN_ROOT="$debian_root"
+    fi
+    lib=$debian_root/usr/lib/x86_64-linux-gnu
+    run_root="$lib/ld-linux-x86-64.so.2 --library-path $lib"
+}
+
 make_root() {
-    . "${0%/*}/../boot/debian_root.sh"
     need_tool mke2fs
-    debian_roots=device-root
-    debian_root dash coreutils fio iperf3 socat curl e2fsprogs mount
-    echo "# root $debian_root"
+    debian_packages
     limited 120 mke2fs -q -t ext4 -O ^has_journal -d "$debian_root" \
         "$root_image" 512M
     [ "$status" = 0 ] || { fail "make the root image" "mke2fs failed"; exit 1; }
@@ -204,6 +220,11 @@ guest_ok() { # what, command, seconds
         return 1
     fi
     pass "$1"
+}
+
+# Gives an interface an address.
+address() { # interface, address
+    guest_ok "$1 is $2" "@ip addr add $2 dev $1 && ip link set $1 up"
 }
 
 flush_metrics() {

@@ -75,7 +75,9 @@ while read -r line; do
     @*) sh -c "${line#@}" ;;
     *) $in "$line" ;;
     esac </dev/null 2>&1
-    echo "=end=$?="
+    end=$?
+    echo # output need not end with a line's end
+    echo "=end=$end="
 done
 END
     chmod 755 "$root/init"

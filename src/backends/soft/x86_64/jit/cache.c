@@ -127,6 +127,7 @@ int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
     }
     j->heat = heat;
+    j->most = UINT64_MAX;
     c->js.stop = UINT32_MAX;
     c->translated = sq_jit_run;
     sq_jit_emit_stubs(j);

@@ -152,6 +152,8 @@ void cf_vm_on_memory(struct cf *t, uint32_t vcpus, bool irqchip,
         .vcpus = vcpus, .irqchip = irqchip, .dirty_log = dirty_log};
     struct squib_error e;
 
+    if (vcpus > 1 && !(squib_backend_caps(t->be) & SQUIB_CAP_SMP))
+        cf_skip("the backend has one vCPU");
     CF_OK(squib_vm_new(t->be, &config, t->mem, &t->vm, &e), e);
     CF_OK(squib_vcpu_new(t->vm, 0, &t->vcpu, &e), e);
 }

@@ -596,7 +596,7 @@ static enum result pair(struct sq_x86_cpu *c, struct sq_x86_block *b,
     uint32_t attn = atomic_exchange(&c->attn, 0);
     bool bad;
 
-    l->keep_tlb = l->counts.pairs & 1;
+    l->keep_tlb = (l->counts.pairs + l->counts.retries) & 1;
     save(c, l->before);
     interpret(c, b, *limit);
     attn |= atomic_exchange(&c->attn, 0);

@@ -317,18 +317,17 @@ static void free_slots(void *ctx)
     struct sq_devices *devices = ctx;
 
     while (devices->slot_count) {
-        struct sq_virtio_mmio *mmio = devices->slot[--devices->slot_count];
-        struct sq_virtio_device *dev = sq_virtio_mmio_device(mmio);
+        struct sq_virtio_device *dev = devices->slot[--devices->slot_count];
 
         if (dev->ops->id == SQ_VIRTIO_ID_PMEM)
             pmem_unmap(devices, dev);
-        sq_virtio_mmio_free(mmio);
+        sq_transport_free(dev->transport);
     }
 }
 
 /* Lets the backend ring the queues without an exit where it can. */
 static int connect_notify(const struct sq_devices_env *env,
-                          struct sq_virtio_mmio *mmio, uint64_t gpa,
+                          struct sq_transport *t, uint64_t gpa,
                           struct squib_error *err)
 {
     const struct squib_vm *vm = env->vm;
@@ -337,7 +336,7 @@ static int connect_notify(const struct sq_devices_env *env,
     if (!(squib_backend_caps(vm->backend) & SQUIB_CAP_IOEVENTFD) ||
         !vm->ops->ioeventfd)
         return 0;
-    fd = sq_virtio_mmio_notify_fd(mmio, err);
+    fd = sq_transport_notify_fd(t, err);
     if (fd < 0)
         return fd;
     return vm->ops->ioeventfd(env->vm, false, gpa + SQ_VIRTIO_MMIO_NOTIFY, 4,
@@ -355,6 +354,7 @@ static int add_slot(struct sq_devices *devices,
         .mem = env->mem,
         .poller = env->poller,
     };
+    struct sq_virtio_mmio *mmio;
     int rc;
 
     if (n == SQ_ARRAY_LEN(devices->slot)) {
@@ -366,15 +366,15 @@ static int add_slot(struct sq_devices *devices,
     where->len = SQ_VIRTIO_MMIO_LEN;
     where->gsi = SQ_X86_VIRTIO_GSI + (uint32_t)n;
     config.irq = line(env, where->gsi);
-    rc = sq_virtio_mmio_new(&config, &devices->slot[n], err);
+    rc = sq_virtio_mmio_new(&config, &mmio, err);
     if (rc) {
         dev->ops->free(dev);
         return rc;
     }
-    devices->slot_count++;
+    devices->slot[devices->slot_count++] = dev;
     rc = sq_bus_add(&devices->mmio, name, where->gpa, where->len,
-                    &sq_virtio_mmio_bus_ops, devices->slot[n], err);
-    return rc ? rc : connect_notify(env, devices->slot[n], where->gpa, err);
+                    &sq_virtio_mmio_bus_ops, mmio, err);
+    return rc ? rc : connect_notify(env, dev->transport, where->gpa, err);
 }
 
 static int build_virtio(struct sq_devices *devices,
@@ -469,11 +469,8 @@ struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,
                                          uint32_t id, uint32_t n)
 {
     for (size_t i = 0; i < devices->slot_count; i++) {
-        struct sq_virtio_device *dev =
-            sq_virtio_mmio_device(devices->slot[i]);
-
-        if (dev->ops->id == id && n-- == 0)
-            return dev;
+        if (devices->slot[i]->ops->id == id && n-- == 0)
+            return devices->slot[i];
     }
     return NULL;
 }

@@ -27,7 +27,7 @@
 struct sq_devices {
     struct sq_bus mmio, pio;
     struct sq_legacy legacy;
-    struct sq_virtio_mmio *slot[SQ_X86_VIRTIO_MAX];
+    struct sq_virtio_device *slot[SQ_X86_VIRTIO_MAX];
     /* The same slots as the guest's tables describe them. */
     struct sq_x86_mmio_device where[SQ_X86_VIRTIO_MAX];
     size_t slot_count;

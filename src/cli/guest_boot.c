@@ -15,21 +15,21 @@
  *                         would look like a crash
  *   cryptomgr.notests     two thirds of a stock kernel's boot
  *   random.trust_cpu=on   RDRAND seeds the guest: no wait for entropy
- *   8250.nr_uarts=1, i8042.*  no probing for what is not there
- *   pci=off               there is no PCI bus */
+ *   8250.nr_uarts=1, i8042.*  no probing for what is not there */
 #define CMDLINE                                                            \
     "console=ttyS0 panic=-1 reboot=k cryptomgr.notests "                   \
     "random.trust_cpu=on 8250.nr_uarts=1 i8042.noaux i8042.nomux "         \
-    "i8042.dumbkbd pci=off"
+    "i8042.dumbkbd"
+#define CMDLINE_NO_PCI "pci=off"
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
-size_t sq_guest_modules(const char *fstype, bool net,
+size_t sq_guest_modules(const char *fstype, bool net, bool pci,
                         const char *out[SQ_GUEST_MODULES_MAX])
 {
     size_t n = 0;
 
-    out[n++] = "virtio_mmio";
+    out[n++] = pci ? "virtio_pci" : "virtio_mmio";
     out[n++] = "vmw_vsock_virtio_transport";
     if (fstype) {
         out[n++] = "virtio_blk";
@@ -41,11 +41,13 @@ size_t sq_guest_modules(const char *fstype, bool net,
     return n;
 }
 
-static int find_modules(const struct sq_guest_boot *boot, bool net,
+static int find_modules(const struct sq_run_options *o,
+                        const struct sq_guest_boot *boot,
                         struct sq_module_list *list, struct squib_error *err)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules(boot->root.fstype, net, wanted);
+    size_t n = sq_guest_modules(boot->root.fstype,
+                                sq_net_option_wanted(o->net), o->pci, wanted);
     int rc;
 
     memset(list, 0, sizeof(*list));
@@ -79,7 +81,7 @@ static int build_initramfs(const struct sq_run_options *o,
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "this squib was built "
                           "without the guest agent\n  do: build it with "
                           "musl-gcc installed (apt install musl-tools)");
-    rc = find_modules(boot, sq_net_option_wanted(o->net), &modules, err);
+    rc = find_modules(o, boot, &modules, err);
     if (!rc) {
         config[0] = '\0';
         if (o->hostname)
@@ -130,6 +132,7 @@ static int fill_spec(const struct sq_run_options *o,
     spec->mem_mib = o->mem_mib;
     spec->vcpus = o->vcpus;
     spec->vsock = true;
+    spec->pci = o->pci;
     spec->serial = o->console ? SQ_SERIAL_STDERR : SQ_SERIAL_LOG;
     rc = sq_spec_set(spec->kernel, sizeof(spec->kernel), "--kernel",
                      boot->kernel.boot, err);
@@ -138,6 +141,8 @@ static int fill_spec(const struct sq_run_options *o,
                          o->initrd, err);
     if (!rc)
         rc = sq_spec_append(spec, CMDLINE, err);
+    if (!rc && !o->pci)
+        rc = sq_spec_append(spec, CMDLINE_NO_PCI, err);
     if (!rc && !o->console)
         rc = sq_spec_append(spec, "quiet", err);
     if (!rc && soft)

@@ -73,10 +73,11 @@ int sq_machine_load(struct sq_machine *machine,
         .cmdline = spec->cmdline,
         .vcpus = spec->vcpus,
         .devices = devices->where,
-        .device_count = devices->slot_count,
+        .device_count = devices->pci ? 0 : devices->slot_count,
         .serial = true,
         .keyboard = true,
         .vmgenid = true,
+        .pci = spec->pci,
     };
     void *file = NULL;
     size_t file_len = 0;

@@ -388,9 +388,9 @@ static void odd_accesses_are_harmless(void **state)
             if (len == 3 || off % len)
                 assert_true(sq_bus_write(&f->mmio, BAR1 + off, raw, len));
         }
-        memset(raw, 0, sizeof(raw));
+        memset(raw, 0xaa, sizeof(raw)); /* across the end */
         sq_bus_read(&f->mmio, BAR1 + SQ_VIRTIO_PCI_BAR_LEN - 1, raw, len);
-        assert_int_equal(raw[0], len == 1 ? 0 : 0xff); /* crosses the end */
+        assert_int_equal(raw[0], 0);
     }
     assert_int_equal(get(f, BAR1 + C_STATUS, 1), 0);
     assert_int_equal(get(f, BAR1 + C_STATUS, 4), 0); /* not its width */
@@ -417,14 +417,14 @@ static void decoding_is_switched_and_moved(void **state)
     struct fixture *f = *state;
     const uint64_t there = WINDOW + WINDOW_LEN - SQ_VIRTIO_PCI_BAR_LEN;
 
-    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 0xffff);
+    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 0);
     decode(f, 1, true);
     assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 2);
     decode(f, 1, false);
-    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 0xffff);
+    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 0);
     decode(f, 1, true);
     move(f, 1, there);
-    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 0xffff);
+    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 0);
     assert_int_equal(get(f, there + C_QUEUES, 2), 2);
     /* Onto RAM, the configuration space, the end of everything, or half out
      * of the window: it is nowhere, and nothing else has changed. */
@@ -434,7 +434,7 @@ static void decoding_is_switched_and_moved(void **state)
     };
     for (unsigned i = 0; i < SQ_ARRAY_LEN(bad); i++) {
         move(f, 1, bad[i]);
-        assert_int_equal(get(f, there + C_QUEUES, 2), 0xffff);
+        assert_int_equal(get(f, there + C_QUEUES, 2), 0);
         assert_int_equal(get(f, config(0, 0), 4), 0x0d578086);
         assert_int_equal(get(f, config(1, 0), 4), 0x106a1af4);
     }
@@ -457,8 +457,9 @@ static void overlapping_functions(void **state)
     assert_int_equal(get(f, BAR1 + C_QUEUE_SEL, 2), 0);
     assert_int_equal(get(f, BAR1 + SQ_VIRTIO_PCI_BAR_LEN + C_QUEUE_SEL, 2),
                      1);
+    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 2);
     remove_device(f, other);
-    assert_int_equal(get(f, BAR1 + C_QUEUE_SEL, 2), 0xffff);
+    assert_int_equal(get(f, BAR1 + C_QUEUES, 2), 0);
 }
 
 static void slots_come_and_go(void **state)
@@ -481,8 +482,7 @@ static void slots_come_and_go(void **state)
     assert_int_equal(get(f, WINDOW + 7 * SQ_PCI_SLOT_LEN + C_QUEUES, 2), 2);
     remove_device(f, dev[7]);
     assert_int_equal(get(f, config(7, 0), 4), UINT32_MAX);
-    assert_int_equal(get(f, WINDOW + 7 * SQ_PCI_SLOT_LEN + C_QUEUES, 2),
-                     0xffff);
+    assert_int_equal(get(f, WINDOW + 7 * SQ_PCI_SLOT_LEN + C_QUEUES, 2), 0);
     assert_int_equal(plug(f, dev[0]), 7);
     assert_int_equal(get(f, config(7, 4), 2), 0);
     dev[7] = dev[0];

@@ -246,7 +246,7 @@ static void window_read(void *ctx, uint64_t off, uint8_t *data, unsigned len)
     if (fn)
         fn->ops->bar_read(fn, off, data, len);
     else
-        memset(data, 0xff, len);
+        memset(data, 0, len);
     pthread_rwlock_unlock(&bus->lock);
 }
 

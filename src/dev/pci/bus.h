@@ -16,6 +16,11 @@
  * the window. So no function can hide RAM or another device. If two
  * overlap, the one with the lower number answers.
  *
+ * What nobody decodes reads as zero, not as ones: a driver whose device was
+ * taken away resets it and waits for a status of zero, and would for ever.
+ * Configuration space of a function that is not there reads as ones, by which
+ * a guest finds that out.
+ *
  * Lock order: `lock`, then what the functions' callbacks take. A thread that
  * holds the lock of a function's device does not call in here.
  */

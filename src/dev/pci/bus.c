@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* pthread_rwlockattr_setkind_np */
 #include "dev/pci/bus.h"
 
 #include <string.h>
@@ -24,10 +25,18 @@ void sq_pci_bus_init(struct sq_pci_bus *bus,
         .device = BRIDGE_DEVICE,
         .class_code = BRIDGE_CLASS,
     };
+    pthread_rwlockattr_t attr;
 
     memset(bus, 0, sizeof(*bus));
     bus->config = *config;
-    pthread_rwlock_init(&bus->lock, NULL);
+    pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__
+    /* vCPUs that read all the time must not keep the event thread out. */
+    pthread_rwlockattr_setkind_np(
+        &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+    pthread_rwlock_init(&bus->lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
     sq_pci_function_init(&bus->bridge, &bridge_ops, &ids, 0);
     bus->slot[0] = &bus->bridge;
 }

@@ -120,9 +120,9 @@ bool sq_run_unplug(struct sq_call *call);
 
 bool sq_run_cpu_config(struct sq_call *call);
 bool sq_run_hotplug(struct sq_call *call);
+bool sq_run_hotplug_get(struct sq_call *call);
 bool sq_run_hotplug_patch(struct sq_call *call);
 bool sq_run_mmds_config(struct sq_call *call);
-bool sq_run_no_device(struct sq_call *call);
 bool sq_run_pmem(struct sq_call *call);
 bool sq_run_pmem_patch(struct sq_call *call);
 bool sq_run_snapshot_create(struct sq_call *call);

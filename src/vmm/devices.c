@@ -9,21 +9,34 @@
 #include "dev/host/tap.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/mem.h"
 #include "dev/virtio/mmio.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/pci.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/vsock.h"
+#include "vmm/machine.h"
 
 static void set_line(void *ctx, uint32_t gsi, bool level)
 {
     squib_vm_irq(ctx, gsi, level, NULL);
 }
 
-static struct sq_irq line(const struct sq_devices_env *env, uint32_t gsi)
+struct sq_irq sq_devices_line(const struct sq_devices_env *env, uint32_t irq)
 {
-    return (struct sq_irq){set_line, env->vm, gsi};
+    return (struct sq_irq){set_line, env->vm, irq};
+}
+
+struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
+                                          uint32_t irq)
+{
+    return (struct sq_serial_config){
+        .irq = sq_devices_line(env, irq),
+        .out = env->serial_out,
+        .drained = env->serial_drained,
+        .ctx = env->ctx,
+    };
 }
 
 static void send_msi(void *ctx, uint64_t gpa, uint32_t data)
@@ -194,7 +207,7 @@ static uint32_t pmem_count(const struct sq_vm_spec *spec)
     return spec->pmem_count;
 }
 
-/* Behind RAM and above 4 GiB, with some distance: a guest's kernel manages
+/* Behind RAM and above what the layout says, with some distance: a guest's kernel manages
  * memory in large sections, which the two must not share. */
 static uint64_t pmem_place(const struct sq_devices *devices,
                            const struct squib_memory *mem)
@@ -202,7 +215,7 @@ static uint64_t pmem_place(const struct sq_devices *devices,
     uint64_t end = devices->pmem_end;
 
     if (end == 0) {
-        end = SQ_X86_HIGH_RAM_GPA;
+        end = devices->layout->pmem_gpa;
         for (size_t i = 0; i < sq_memory_region_count(mem); i++) {
             const struct sq_memory_region *r = sq_memory_region_at(mem, i);
 
@@ -210,7 +223,7 @@ static uint64_t pmem_place(const struct sq_devices *devices,
                 end = r->gpa + r->len;
         }
     }
-    return sq_align_up(end, SQ_X86_PMEM_ALIGN);
+    return sq_align_up(end, devices->layout->pmem_align);
 }
 
 static int pmem_make(struct sq_devices *devices,
@@ -239,7 +252,7 @@ static int pmem_map(struct sq_devices *devices, struct sq_virtio_device *dev,
     struct sq_virtio_pmem_region r = sq_virtio_pmem_region(dev);
     int rc;
 
-    if (r.range.len > SQ_X86_GPA_END - r.range.gpa)
+    if (r.range.len > devices->layout->gpa_end - r.range.gpa)
         return sq_err_set(err, SQUIB_E_RANGE, "pmem: no address space is "
                           "left for %llu MiB",
                           (unsigned long long)(r.range.len >> 20));
@@ -266,6 +279,76 @@ static void pmem_unmap(struct sq_devices *devices,
     sq_memory_take_back(devices->mem, r.range.gpa);
     if (devices->pmem_end == r.range.gpa + r.range.len)
         devices->pmem_end = r.range.gpa; /* the last one: room for another */
+}
+
+static uint32_t mem_count(const struct sq_vm_spec *spec)
+{
+    return spec->hotplug ? 1 : 0;
+}
+
+static int show_window(void *ctx, struct squib_range window, bool shown)
+{
+    struct sq_devices *devices = ctx;
+    int rc = 0;
+
+    /* A device loses it before the guest does, and gets it after. */
+    if (!shown)
+        sq_memory_show(devices->mem, window.gpa, false);
+    rc = squib_vm_protect(devices->vm, window, shown ? SQUIB_PROT_RWX : 0,
+                          NULL);
+    if (shown && !rc)
+        sq_memory_show(devices->mem, window.gpa, true);
+    return rc;
+}
+
+/* Each window is a range that the VM knows of, hidden so far. */
+static int reserve_windows(const struct sq_devices_env *env,
+                           struct squib_range region, uint64_t window_len,
+                           struct squib_error *err)
+{
+    uint64_t end = region.gpa + region.len;
+
+    for (uint64_t gpa = region.gpa; gpa < end; gpa += window_len) {
+        struct squib_range window = {gpa, end - gpa};
+        void *hva;
+        int rc;
+
+        if (window.len > window_len)
+            window.len = window_len;
+        rc = sq_memory_reserve(env->mem, window, &hva, err);
+        if (!rc)
+            rc = squib_vm_map(env->vm, window, hva, 0, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int mem_make(struct sq_devices *devices,
+                    const struct sq_devices_env *env, uint32_t i,
+                    struct sq_virtio_device **out, struct squib_error *err)
+{
+    const struct sq_virtio_mem_sizes *sizes = &env->spec->hotplug_sizes;
+    struct sq_virtio_mem_config config = {
+        .sizes = *sizes,
+        .gpa = sq_align_up(pmem_place(devices, env->mem),
+                           (uint64_t)sizes->block_mib << 20),
+        .show = show_window,
+        .ctx = devices,
+    };
+    struct squib_range region = {config.gpa,
+                                 (uint64_t)sizes->total_mib << 20};
+    int rc;
+
+    (void)i;
+    if (region.gpa > SQ_X86_GPA_END || region.len > SQ_X86_GPA_END -
+                                                        region.gpa)
+        return sq_err_set(err, SQUIB_E_RANGE, "memory hotplug: no address "
+                          "space is left for %u MiB", sizes->total_mib);
+    rc = reserve_windows(env, region, sq_virtio_mem_window_len(sizes), err);
+    if (!rc)
+        rc = sq_virtio_mem_new(&config, out, err);
+    return rc ? sq_err_prefix(err, "memory hotplug: ") : 0;
 }
 
 static uint32_t rng_count(const struct sq_vm_spec *spec)
@@ -317,6 +400,7 @@ static const struct {
     {SQ_VIRTIO_ID_VSOCK, "vsock", vsock_count, vsock_make},
     {SQ_VIRTIO_ID_RNG, "rng", rng_count, rng_make},
     {SQ_VIRTIO_ID_BALLOON, "balloon", balloon_count, balloon_make},
+    {SQ_VIRTIO_ID_MEM, "mem", mem_count, mem_make},
     {SQ_VIRTIO_ID_PMEM, "pmem", pmem_count, pmem_make},
 };
 
@@ -413,7 +497,8 @@ static int add_mmio(struct sq_devices *devices,
                     struct sq_virtio_device *dev, struct squib_error *err)
 {
     size_t n = devices->slot_count;
-    struct sq_x86_mmio_device *where = &devices->where[n];
+    const struct sq_machine_layout *layout = devices->layout;
+    struct sq_device_place *where = &devices->where[n];
     struct sq_virtio_mmio_config config = {
         .dev = dev,
         .mem = env->mem,
@@ -422,15 +507,15 @@ static int add_mmio(struct sq_devices *devices,
     struct sq_virtio_mmio *mmio;
     int rc;
 
-    if (n == SQ_ARRAY_LEN(devices->where)) {
+    if (n == layout->virtio_max) {
         dev->ops->free(dev);
         return sq_err_set(err, SQUIB_E_INVAL, "at most %zu virtio devices "
                           "are possible", n);
     }
-    where->gpa = SQ_X86_VIRTIO_GPA + (uint32_t)n * SQ_X86_VIRTIO_STEP;
+    where->gpa = layout->virtio_gpa + n * layout->virtio_step;
     where->len = SQ_VIRTIO_MMIO_LEN;
-    where->gsi = SQ_X86_VIRTIO_GSI + (uint32_t)n;
-    config.irq = line(env, where->gsi);
+    where->irq = layout->virtio_irq + (uint32_t)n;
+    config.irq = sq_devices_line(env, where->irq);
     rc = sq_virtio_mmio_new(&config, &mmio, err);
     if (rc) {
         dev->ops->free(dev);
@@ -478,92 +563,55 @@ static int build_virtio(struct sq_devices *devices,
 
 static int build_pci(struct sq_devices *devices, struct squib_error *err)
 {
+    const struct sq_machine_layout *layout = devices->layout;
     const struct sq_pci_bus_config config = {
-        .window = SQ_X86_PCI_GPA,
-        .window_len = SQ_X86_PCI_LEN,
+        .window = layout->pci_gpa,
+        .window_len = layout->pci_len,
         .port_cf9 = &sq_power_reset_control_ops,
         .port_cf9_ctx = &devices->legacy.power,
     };
-    const struct {
-        struct sq_bus *bus;
-        const char *name;
-        uint64_t base, len;
-        const struct sq_bus_ops *ops;
-    } part[] = {
-        {&devices->pio, "PCI ports", SQ_PCI_PORT, SQ_PCI_PORTS,
-         &sq_pci_port_ops},
-        {&devices->mmio, "PCI configuration", SQ_X86_ECAM_GPA,
-         SQ_X86_ECAM_LEN, &sq_pci_ecam_ops},
-        {&devices->mmio, "PCI memory", SQ_X86_PCI_GPA, SQ_X86_PCI_LEN,
-         &sq_pci_window_ops},
-    };
-    int rc = 0;
+    int rc;
 
-    _Static_assert(SQ_X86_ECAM_LEN == SQ_PCI_ECAM_LEN &&
-                       SQ_X86_PCI_SLOTS == SQ_PCI_SLOTS &&
-                       SQ_X86_PCI_PORT == SQ_PCI_PORT,
-                   "tables and bus agree");
+    if (!layout->pci_len)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "this guest's machine has "
+                          "no PCI bus\n  do: leave out --pci and "
+                          "--enable-pci");
     sq_pci_bus_init(&devices->pci_bus, &config);
     devices->pci = true;
-    for (size_t i = 0; i < SQ_ARRAY_LEN(part) && !rc; i++)
-        rc = sq_bus_add(part[i].bus, part[i].name, part[i].base, part[i].len,
-                        part[i].ops, &devices->pci_bus, err);
+    rc = sq_bus_add(&devices->mmio, "PCI configuration", layout->ecam_gpa,
+                    SQ_PCI_ECAM_LEN, &sq_pci_ecam_ops, &devices->pci_bus,
+                    err);
+    if (!rc)
+        rc = sq_bus_add(&devices->mmio, "PCI memory", layout->pci_gpa,
+                        layout->pci_len, &sq_pci_window_ops,
+                        &devices->pci_bus, err);
+    if (!rc && layout->pci_ports)
+        rc = sq_bus_add(&devices->pio, "PCI ports", SQ_PCI_PORT,
+                        SQ_PCI_PORTS, &sq_pci_port_ops, &devices->pci_bus,
+                        err);
     return rc;
-}
-
-static void fini_legacy(void *ctx)
-{
-    struct sq_devices *devices = ctx;
-
-    sq_legacy_fini(&devices->legacy);
-}
-
-static int build_legacy(struct sq_devices *devices,
-                        const struct sq_devices_env *env,
-                        struct squib_error *err)
-{
-    struct sq_legacy_config config = {
-        .serial_port = SQ_X86_COM1_PORT,
-        .serial = {
-            .irq = line(env, SQ_X86_COM1_GSI),
-            .out = env->serial_out,
-            .drained = env->serial_drained,
-            .ctx = env->ctx,
-        },
-        .keyboard_irq = line(env, SQ_X86_KBD_GSI),
-        .sleep_port = SQ_X86_POWER_PORT,
-        .sleep_type_off = SQ_X86_SLEEP_S5,
-        .pci_ports = env->spec->pci,
-        .shutdown = env->shutdown,
-        .reset = env->reset,
-        .ctx = env->ctx,
-    };
-    int rc = sq_legacy_init(&devices->legacy, &config, &devices->pio, err);
-
-    if (rc)
-        return rc;
-    if (!sq_undo_push(env->undo, fini_legacy, devices))
-        return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
-    return 0;
 }
 
 int sq_devices_build(struct sq_devices *devices,
                      const struct sq_devices_env *env,
                      struct squib_error *err)
 {
-    int rc = build_legacy(devices, env, err);
+    const struct sq_machine_layout *layout = &env->machine->layout;
+    int rc = env->machine->build_platform(devices, env, err);
 
+    devices->layout = layout;
     devices->vm = env->vm;
     devices->mem = env->mem;
     if (!rc)
-        rc = sq_vmgenid_init(&devices->vmgenid, env->mem, SQ_X86_VMGENID_GPA,
-                             line(env, SQ_X86_VMGENID_GSI), err);
+        rc = sq_vmgenid_init(&devices->vmgenid, env->mem,
+                             layout->vmgenid_gpa,
+                             sq_devices_line(env, layout->vmgenid_irq), err);
     if (!rc && env->spec->boot_timer) {
         devices->boot_timer.done = env->boot_done;
         devices->boot_timer.ctx = env->ctx;
-        rc = sq_bus_add(&devices->mmio, "boot timer", SQ_BOOT_TIMER_GPA,
-                        SQ_BOOT_TIMER_LEN, &sq_boot_timer_ops,
-                        &devices->boot_timer, err);
+        rc = sq_bus_add(&devices->mmio, "boot timer",
+                        layout->boot_timer_gpa, SQ_BOOT_TIMER_LEN,
+                        &sq_boot_timer_ops, &devices->boot_timer, err);
     }
     if (rc)
         return rc;
@@ -583,7 +631,7 @@ int sq_devices_plug(struct sq_devices *devices,
                     const struct sq_devices_env *env, uint32_t id,
                     struct squib_error *err)
 {
-    struct sq_irq irq = line(env, SQ_X86_PCI_GSI);
+    struct sq_irq irq = sq_devices_line(env, env->machine->layout.pci_irq);
     size_t had = devices->slot_count, k = 0;
     int rc;
 
@@ -615,6 +663,18 @@ void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n)
     for (; n + 1 < SQ_ARRAY_LEN(devices->mmds); n++)
         devices->mmds[n] = devices->mmds[n + 1];
     devices->mmds[n] = NULL;
+}
+
+void sq_devices_pause(struct sq_devices *devices)
+{
+    for (size_t i = 0; i < devices->slot_count; i++)
+        sq_virtio_pause(devices->slot[i]);
+}
+
+void sq_devices_resume(struct sq_devices *devices)
+{
+    for (size_t i = 0; i < devices->slot_count; i++)
+        sq_virtio_resume(devices->slot[i]);
 }
 
 struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,

@@ -12,7 +12,7 @@
  *   0x000f_0000  VM generation identifier (16 bytes)
  *   0x0010_0000  RAM; the kernel lies where its ELF headers say,
  *                the initrd as high as RAM below 3 GiB allows
- *   0xc000_0000  end of low RAM: the rest continues at 4 GiB
+ *   0xc000_0000  end of low RAM: the rest continues at 4 GiB; boot timer
  *   0xd000_0000  virtio-mmio, one device each 4 KiB
  *   0xe000_0000  PCI configuration space, 1 MiB (with PCI only)
  *   0xfec0_0000  I/O APIC
@@ -67,6 +67,7 @@
 /* "A device came": with PCI there are no virtio-mmio devices. */
 #define SQ_X86_PCI_GSI SQ_X86_VIRTIO_GSI
 
+#define SQ_X86_BOOT_TIMER_GPA 0xc0000000u
 #define SQ_X86_IOAPIC_GPA 0xfec00000u
 #define SQ_X86_IOAPIC_PINS 24u
 #define SQ_X86_LAPIC_GPA 0xfee00000u

@@ -38,7 +38,7 @@ order='drivers/virtio/virtio_ring drivers/virtio/virtio
     net/vmw_vsock/vsock net/vmw_vsock/vmw_vsock_virtio_transport_common
     net/vmw_vsock/vmw_vsock_virtio_transport drivers/nvdimm/libnvdimm
     drivers/nvdimm/nd_btt drivers/nvdimm/nd_pmem drivers/nvdimm/nd_virtio
-    drivers/nvdimm/virtio_pmem'
+    drivers/nvdimm/virtio_pmem drivers/virtio/virtio_mem'
 for m in $order; do
     # Some kernels have a few of them built in.
     if [ -f "$tree/$m.ko" ]; then
@@ -169,6 +169,7 @@ api PUT /pmem/near "$(pmem near near)" >/dev/null
 api PUT /entropy '{}' >/dev/null
 api PUT /balloon '{"amount_mib": 8, "deflate_on_oom": false}' >/dev/null
 api PUT /vsock "{\"guest_cid\": 3, \"uds_path\": \"$work/vsock\"}" >/dev/null
+api PUT /hotplug/memory '{"total_size_mib": 256}' >/dev/null
 api PUT /metrics "{\"metrics_path\": \"$work/metrics\"}" >/dev/null
 refused "a device cannot go before there is a guest" "before starting" \
     DELETE /drives/first
@@ -183,7 +184,7 @@ echo "end0 0" >>"$work/console"
 pass "the guest is up"
 
 # --- every device over PCI ---------------------------------------------------
-says "host bridge and five devices" "devices" 6
+says "host bridge and six devices" "devices" 7
 says "none is on virtio-mmio" \
     'for d in /sys/bus/virtio/devices/*; do
         case $(readlink -f $d) in */pci0000:00/*) ;; *) echo $d ;; esac;
@@ -199,6 +200,14 @@ says "the pmem is there" "until_there /dev/pmem0 && sha256sum </dev/pmem0" \
     "$(sha256sum <"$work/near")"
 in_guest "entropy" "dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null"
 in_guest "its balloon is inflated" "until_true inflated"
+is "more memory" 204 PATCH /hotplug/memory '{"requested_size_mib": 128}'
+i=0
+until api GET /hotplug/memory | grep -q '"plugged_size_mib":128'; do
+    i=$((i + 1))
+    [ $i -lt $((100 * slow)) ] || break
+    sleep 0.1
+done
+check "the guest takes it" [ $i -lt $((100 * slow)) ]
 
 # --- drives ------------------------------------------------------------------
 is "a drive comes" 204 PUT /drives/hot "$(drive hot second)"
@@ -225,7 +234,7 @@ is "a limiter for it" 204 PATCH /drives/hot \
 in_guest "the guest lets go of it" 'let_go vdb; [ ! -e /dev/vdb ]'
 is "it goes" 204 DELETE /drives/hot
 refused "once" "Device not found" DELETE /drives/hot
-says "the bus is as before" "echo 1 >/sys/bus/pci/rescan; devices" 6
+says "the bus is as before" "echo 1 >/sys/bus/pci/rescan; devices" 7
 is "another one comes" 204 PUT /drives/hot2 "$(drive hot2 third)"
 says "in its place" "until_there /dev/vdb && sha256sum </dev/vdb" \
     "$(sha256sum <"$work/third")"
@@ -244,7 +253,7 @@ while [ $round -lt 10 ]; do
     api DELETE /drives/turn
     round=$((round + 1))
 done >"$work/rounds"
-says "ten times in and out" "devices" 6
+says "ten times in and out" "devices" 7
 check "without an error" \
     [ "$(cat "$work/rounds")" = 204204204204204204204204204204204204204204204204204204204204 ]
 

@@ -12,7 +12,8 @@
  *        core/memory.c and dev.
  * Run:   ./fuzz_pci -max_len=4096
  *
- * Input: commands of 12 bytes each, see step().
+ * Input: commands of 12 bytes each, see step(). Slots move on each time that
+ * a device comes; commands go to the slot that it is in.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ struct machine {
     struct sq_bus mmio, pio;
     struct sq_pci_bus pci;
     struct sq_virtio_device *dev[DEVICES];
+    unsigned slot[DEVICES]; /* where it is, or was */
     struct sq_work stop;
     unsigned bells;
 };
@@ -78,6 +80,7 @@ static void plug(struct machine *m, unsigned n)
         .doorbell_ctx = m,
     };
     struct sq_virtio_pci *pci;
+    int slot;
 
     if (m->dev[n])
         return;
@@ -85,9 +88,12 @@ static void plug(struct machine *m, unsigned n)
                : sq_virtio_rng_new(&m->dev[n], NULL))
         abort();
     config.dev = m->dev[n];
-    if (sq_virtio_pci_new(&config, &pci, NULL) ||
-        sq_pci_plug(&m->pci, sq_virtio_pci_function(pci), NULL) < 0)
+    if (sq_virtio_pci_new(&config, &pci, NULL))
         abort();
+    slot = sq_pci_plug(&m->pci, sq_virtio_pci_function(pci), NULL);
+    if (slot < 1)
+        abort();
+    m->slot[n] = (unsigned)slot;
 }
 
 static void unplug(struct machine *m, unsigned n)
@@ -125,11 +131,11 @@ static uint64_t get(struct machine *m, uint64_t gpa, unsigned len)
     return sq_ld64(raw);
 }
 
-/* A driver that knows what it does, for what is in slot n + 1. */
+/* A driver of device n that knows what it does. */
 static void start(struct machine *m, unsigned n, uint32_t features)
 {
-    const uint64_t config = ECAM + (n + 1) * 0x8000u;
-    const uint64_t bar = WINDOW + (n + 1) * SQ_PCI_SLOT_LEN;
+    const uint64_t config = ECAM + m->slot[n] * 0x8000u;
+    const uint64_t bar = WINDOW + m->slot[n] * SQ_PCI_SLOT_LEN;
     unsigned queues;
 
     put(m, config + 0x10, bar, 8);
@@ -163,8 +169,8 @@ static void step(struct machine *m, const uint8_t *c)
 {
     unsigned op = c[0], n = c[1] % DEVICES, len = c[1] / 16 % 8 + 1;
     uint16_t h = sq_ld16(c + 2);
-    const uint64_t config = ECAM + (n + 1) * 0x8000u;
-    const uint64_t bar = WINDOW + (n + 1) * SQ_PCI_SLOT_LEN;
+    const uint64_t config = ECAM + m->slot[n] * 0x8000u;
+    const uint64_t bar = WINDOW + m->slot[n] * SQ_PCI_SLOT_LEN;
     uint8_t raw[8];
     uint8_t *ring = sq_memory_ptr(m->mem, RING(h % 4), 0x1000);
 
@@ -218,7 +224,7 @@ static void step(struct machine *m, const uint8_t *c)
         pump(m);
 }
 
-/* Whatever was done, what is in slot 1 can be started. */
+/* Whatever was done, a new device can be started. */
 static void check_alive(struct machine *m)
 {
     static const uint8_t zero[0x6000];
@@ -232,7 +238,7 @@ static void check_alive(struct machine *m)
            sizeof(zero));
     start(m, 0, UINT32_MAX);
     pump(m);
-    if (get(m, WINDOW + SQ_PCI_SLOT_LEN + 0x14, 1) != 15)
+    if (get(m, WINDOW + m->slot[0] * SQ_PCI_SLOT_LEN + 0x14, 1) != 15)
         abort();
 }
 

@@ -310,6 +310,11 @@ is "it is taken away" 204 DELETE /drives/busy
 is "the machine still answers" 204 PATCH /vm '{"state": "Paused"}'
 is "and again" 204 PATCH /vm '{"state": "Resumed"}'
 in_guest "and so does its guest" "true"
+is "one more drive comes" 204 PUT /drives/after "$(drive after third)"
+says "the guest finds that, and that the other went" \
+    'until_true eval "[ \$(devices) = 8 ] && ls /sys/block | grep -q vd[c-z]";
+     for d in /sys/block/vd[b-z]; do d=/dev/${d##*/};
+     [ "$(wc -c <$d)" = 0 ] || sha256sum <$d; done' "$(sha256sum <"$work/third")"
 echo "busybox reboot -f" >&3
 exec 3>&-
 wait "$program"

@@ -705,24 +705,26 @@ static void doorbells_follow(void **state)
     assert_false(f->bell[6].on || f->bell[7].on);
 }
 
-/* A vCPU that uses whatever is in slot 2 while it comes and goes. */
+/* vCPUs that use whatever is in a slot while it comes and goes. */
 struct vcpu {
     struct fixture *f;
-    atomic_bool stop;
+    atomic_uint slot; /* 0: stop */
 };
 
 static void *touch(void *arg)
 {
     struct vcpu *v = arg;
-    const uint64_t bar = WINDOW + 2 * SQ_PCI_SLOT_LEN;
+    unsigned slot;
 
-    while (!atomic_load(&v->stop)) {
-        decode(v->f, 2, true);
+    while ((slot = atomic_load(&v->slot)) != 0) {
+        const uint64_t bar = WINDOW + slot * SQ_PCI_SLOT_LEN;
+
+        decode(v->f, slot, true);
         put(v->f, bar + C_STATUS, 3, 1);
         get(v->f, bar + C_QUEUES, 2);
         put(v->f, bar + SQ_VIRTIO_PCI_MSIX, MSI_GPA, 8);
         put(v->f, bar + C_STATUS, 0, 1);
-        put(v->f, config(2, 0x10), (uint32_t)bar, 4);
+        put(v->f, config(slot, 0x10), (uint32_t)bar, 4);
     }
     return NULL;
 }
@@ -730,19 +732,21 @@ static void *touch(void *arg)
 static void unplugging_waits_for_vcpus(void **state)
 {
     struct fixture *f = *state;
-    struct vcpu v = {.f = f};
+    struct vcpu v = {.f = f, .slot = 2};
     pthread_t t[2];
 
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&t[i], NULL, touch, &v), 0);
     for (int i = 0; i < 500; i++) {
         struct sq_virtio_device *dev = add_echo(f, false);
+        int slot = plug(f, dev);
 
-        assert_int_equal(plug(f, dev), 2);
+        assert_in_range(slot, 2, SQ_PCI_SLOTS - 1);
+        atomic_store(&v.slot, (unsigned)slot);
         guest_pump(&f->g);
         remove_device(f, dev);
     }
-    atomic_store(&v.stop, true);
+    atomic_store(&v.slot, 0);
     for (int i = 0; i < 2; i++)
         pthread_join(t[i], NULL);
     assert_int_equal(f->freed, 500);

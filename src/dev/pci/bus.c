@@ -77,12 +77,14 @@ static void decode_at(struct sq_pci_function *fn, uint64_t base)
 int sq_pci_plug(struct sq_pci_bus *bus, struct sq_pci_function *fn,
                 struct squib_error *err)
 {
-    uint32_t n = 1;
+    uint32_t n = 0, tries = SQ_PCI_SLOTS - 1;
 
     pthread_rwlock_wrlock(&bus->lock);
-    while (n < SQ_PCI_SLOTS && bus->slot[n])
-        n++;
-    if (n < SQ_PCI_SLOTS) {
+    do {
+        n = bus->last % (SQ_PCI_SLOTS - 1) + 1;
+        bus->last = n;
+    } while (bus->slot[n] && --tries);
+    if (tries) {
         if (fn->bar_len)
             sq_st64(fn->reg + SQ_PCI_BAR,
                     (bus->config.window + n * SQ_PCI_SLOT_LEN) |
@@ -90,7 +92,7 @@ int sq_pci_plug(struct sq_pci_bus *bus, struct sq_pci_function *fn,
         bus->slot[n] = fn;
     }
     pthread_rwlock_unlock(&bus->lock);
-    if (n < SQ_PCI_SLOTS)
+    if (tries)
         return (int)n;
     return sq_err_set(err, SQUIB_E_RANGE, "all %u places on the PCI bus are "
                       "taken\n  do: unplug a device first",

@@ -54,6 +54,7 @@ struct sq_pci_bus {
     struct sq_pci_bus_config config;
     pthread_rwlock_t lock; /* all below and what the functions are */
     struct sq_pci_function *slot[SQ_PCI_SLOTS];
+    uint32_t last;    /* slot that was given out */
     uint32_t address; /* what port 0xcf8 holds */
     struct sq_pci_function bridge;
 };
@@ -68,8 +69,9 @@ void sq_pci_bus_init(struct sq_pci_bus *bus,
 /* No vCPU runs. The functions are their owners'. */
 void sq_pci_bus_destroy(struct sq_pci_bus *bus);
 
-/* Puts a function into the first free slot and gives its base address a
- * place. Not on a vCPU's thread. Returns the slot, or SQUIB_E_RANGE when
+/* Puts a function into a free slot and gives its base address a place. Slots
+ * are taken in turn: one that has become free stays so for a while, and a
+ * guest that has not let go of its device sees that it went. Not on a vCPU's thread. Returns the slot, or SQUIB_E_RANGE when
  * all are taken. */
 int sq_pci_plug(struct sq_pci_bus *bus, struct sq_pci_function *fn,
                 struct squib_error *err);

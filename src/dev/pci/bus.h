@@ -71,8 +71,8 @@ void sq_pci_bus_destroy(struct sq_pci_bus *bus);
 
 /* Puts a function into a free slot and gives its base address a place. Slots
  * are taken in turn: one that has become free stays so for a while, and a
- * guest that has not let go of its device sees that it went. Not on a vCPU's thread. Returns the slot, or SQUIB_E_RANGE when
- * all are taken. */
+ * guest that has not let go of its device sees that it went. Not on a vCPU's
+ * thread. Returns the slot, or SQUIB_E_RANGE when all are taken. */
 int sq_pci_plug(struct sq_pci_bus *bus, struct sq_pci_function *fn,
                 struct squib_error *err);
 /* Takes it off: when this returns no vCPU uses it. Functions that are on no

@@ -81,6 +81,19 @@ void sq_tr_check(struct sq_tr *t, unsigned len, bool write)
     t->j->sites[site].op = (uint32_t)(t->e.at - t->j->rw);
 }
 
+struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
+                                unsigned align)
+{
+    if (t->run)
+        return (struct sq_emit_mem){
+            H_9, H_NONE, 0, sq_tr_op(t)->in.disp - t->run_disp};
+    sq_tr_ea(t);
+    if (align)
+        sq_tr_check_aligned(t, align);
+    sq_tr_check(t, len, write);
+    return (struct sq_emit_mem){H_9, H_NONE, 0, 0};
+}
+
 void sq_tr_check_stack(struct sq_tr *t, int32_t disp, unsigned len,
                        bool write)
 {

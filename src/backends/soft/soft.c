@@ -377,8 +377,10 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
                            enum sq_soft_level level, struct squib_vm **out,
                            struct squib_error *err)
 {
-    int rc;
+    int rc = sq_jit_check(err);
 
+    if (rc)
+        return rc;
     if (config->vcpus != 1)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend soft,jit=lockstep has one vCPU, not %u",
@@ -428,19 +430,19 @@ enum { HEAT_OFF = 0, HEAT_ON = 12, HEAT_EAGER = 1, HEAT_LOCKSTEP = 1 };
         .vm_new = vm_new_##id};
 
 /* X(name, kind, function, level, settings); their order does not matter to
- * who names them. */
+ * who names them. Without a level it is v3 where there is a translator. */
 #define VARIANTS(X)                                                        \
     LEVEL(X, v2, SQ_SOFT_V2, ",cpu=v2")                                    \
     LEVEL(X, v3, SQ_SOFT_V3, ",cpu=v3")                                    \
-    KINDS(X, plain, SQ_SOFT_V2, "")
+    KINDS(X, plain, SQ_SOFT_V2, SQ_SOFT_V3, "")
 #define LEVEL(X, id, level, text)                                          \
-    X(id, OFF, vm_new, level, "soft" text)                                 \
-    KINDS(X, id, level, text)
-#define KINDS(X, id, level, text)                                          \
-    X(off_##id, OFF, vm_new, level, "soft,jit=off" text)                   \
-    X(on_##id, ON, vm_new, level, "soft,jit=on" text)                      \
-    X(eager_##id, EAGER, vm_new, level, "soft,jit=eager" text)             \
-    X(lockstep_##id, LOCKSTEP, vm_new_lockstep, level,                     \
+    X(id, ON, vm_new, level, "soft" text)                                  \
+    KINDS(X, id, level, level, text)
+#define KINDS(X, id, off, on, text)                                        \
+    X(off_##id, OFF, vm_new, off, "soft,jit=off" text)                     \
+    X(on_##id, ON, vm_new, on, "soft,jit=on" text)                         \
+    X(eager_##id, EAGER, vm_new, on, "soft,jit=eager" text)                \
+    X(lockstep_##id, LOCKSTEP, vm_new_lockstep, on,                        \
       "soft,jit=lockstep" text)
 VARIANTS(VARIANT)
 
@@ -450,6 +452,6 @@ static const struct squib_backend *const variants[] = {
 
 const struct squib_backend sq_backend_soft = {
     .name = "soft", .summary = "the software CPU", .caps = soft_caps,
-    .probe = soft_probe, .cpuid = cpuid_v2, .vm_new = vm_new_v2,
-    .variants = variants,
+    .probe = soft_probe, .at_best = sq_jit_check, .cpuid = cpuid_on_plain,
+    .vm_new = vm_new_on_plain, .variants = variants,
 };

@@ -270,6 +270,33 @@ struct sq_itlb_entry { /* for instruction fetch, one set for each privilege */
     uint64_t gpa;
 };
 
+/* Translations of an address space that is not the current one: what was in
+ * the TLBs, and where (tlb_context.c). */
+struct sq_tlb_waiting {
+    struct sq_tlb_entry e;
+    uint16_t k;
+    uint8_t user;
+};
+
+struct sq_itlb_waiting {
+    struct sq_itlb_entry e;
+    uint16_t k;
+    uint8_t user;
+};
+
+#define SQ_TLB_CONTEXTS 6 /* as many as Linux uses */
+
+struct sq_tlb_context {
+    uint64_t since; /* when it began to wait */
+    uint16_t pcid;
+    bool valid;
+    uint16_t jc_gen; /* its entries in the jump cache, 0: none */
+    uint16_t n, code_n;
+    uint64_t jc_pages[64];
+    struct sq_tlb_waiting data[768];
+    struct sq_itlb_waiting code[256];
+};
+
 /* --- accesses outside memory ----------------------------------------- */
 
 struct sq_x86_access {
@@ -382,7 +409,7 @@ struct sq_x86_cpu {
     uint32_t index;
     uint64_t rng_state; /* RDRAND's generator */
 
-    uint16_t jc_gen[2];
+    uint16_t jc_gen[2], jc_top; /* in use; the last one given */
     uint64_t large[16]; /* hashed set of the large pages in the TLBs */
     bool jc_local; /* it has kernel-mode entries on non-global pages, */
     bool jc_low;   /* in the lower half of the address space */
@@ -400,6 +427,8 @@ struct sq_x86_cpu {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
     struct sq_lockstep *lockstep;
     struct sq_x86_jjc jjc[SQ_JJC_SIZE];
+    uint64_t context_clock;
+    struct sq_tlb_context context[SQ_TLB_CONTEXTS];
 };
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */

@@ -88,11 +88,13 @@ int sq_lockstep_new(struct sq_x86_cpu *c, struct squib_error *err)
     struct sq_lockstep *l = calloc(1, sizeof(*l));
 
     if (l)
-        l->other = calloc(1, sizeof(*l->other));
+        l->other = aligned_alloc(_Alignof(struct sq_x86_cpu),
+                                 sizeof(*l->other));
     if (!l || !l->other) {
         free(l);
         return sq_err_set(err, SQUIB_E_NOMEM, "lockstep: out of memory");
     }
+    memset(l->other, 0, sizeof(*l->other));
     for (size_t k = 0; k < SQ_TLB_SIZE; k++)
         l->none[k].tag_r = l->none[k].tag_w = sq_tlb_no_tag(k);
     c->lockstep = l;

@@ -230,6 +230,26 @@ bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa);
 /* ATTN_PURGE: another vCPU decoded code on a page that we may write. */
 void sq_x86_handle_purge(struct sq_x86_cpu *c);
 
+/* An entry that serves nothing. */
+void sq_x86_tlb_clear(struct sq_tlb_entry *e, size_t k);
+
+/* Process-context identifiers (tlb_context.c). CR3 changes from one to the
+ * other; `keep`: what is known of the new one is still good. */
+void sq_x86_tlb_switch(struct sq_x86_cpu *c, uint16_t from, uint16_t to,
+                       bool keep);
+/* Drops what waits, of one PCID or with -1 of all. */
+void sq_x86_tlb_forget(struct sq_x86_cpu *c, int pcid);
+/* Entries of the jump cache that wait are no longer good. */
+void sq_x86_tlb_forget_jumps(struct sq_x86_cpu *c);
+typedef void sq_tlb_entry_fn(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
+                             size_t k, void *ctx);
+void sq_x86_tlb_each_waiting(struct sq_x86_cpu *c, sq_tlb_entry_fn *fn,
+                             void *ctx);
+/* Another address space: takes up the user's jumps of generation `gen`, which
+ * are on `pages`, or with 0 begins anew. (mmu.c) */
+void sq_x86_jc_switch(struct sq_x86_cpu *c, uint16_t gen,
+                      const uint64_t pages[64]);
+
 /* Forgets the jump cache, not the blocks. */
 void sq_x86_jc_flush(struct sq_x86_cpu *c);
 /* Enters the block at gva, which was just translated for fetching. */

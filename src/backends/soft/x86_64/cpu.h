@@ -251,6 +251,9 @@ struct sq_x86_jit_state {
 
 #define SQ_TLB_BITS 10
 #define SQ_TLB_SIZE (1u << SQ_TLB_BITS)
+/* Entries for reads, then as many for writes: a copy's source and target
+ * would push each other out where they are a multiple of the TLB apart. */
+#define SQ_TLB_ALL (2 * SQ_TLB_SIZE)
 
 /* tag_r and tag_w are page addresses that the entry serves for reads and
  * writes; an entry that serves none holds a page that maps to another
@@ -416,9 +419,9 @@ struct sq_x86_cpu {
     /* hashed sets of the pages that it has entries of, by half */
     uint64_t jc_pages[2][64];
     /* bit n: entry n may hold a translation */
-    uint64_t tlb_used[2][SQ_TLB_SIZE / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
+    uint64_t tlb_used[2][SQ_TLB_ALL / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
-    struct sq_tlb_entry tlbs[2][SQ_TLB_SIZE];
+    struct sq_tlb_entry tlbs[2][SQ_TLB_ALL];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
     struct sq_block_cache *blocks;
     struct sq_jit *jit; /* NULL: none */

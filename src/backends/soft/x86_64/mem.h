@@ -53,9 +53,9 @@ static inline uint64_t sq_ea(struct sq_x86_cpu *c,
 /* --- loads and stores ------------------------------------------------ */
 
 static inline struct sq_tlb_entry *sq_tlb_at(struct sq_tlb_entry *tlb,
-                                             uint64_t gva)
+                                             uint64_t gva, bool write)
 {
-    return &tlb[gva >> 12 & (SQ_TLB_SIZE - 1)];
+    return &tlb[(gva >> 12 & (SQ_TLB_SIZE - 1)) + write * SQ_TLB_SIZE];
 }
 
 /* A tag that cannot match in entry k: its page belongs to entry k ^ 1. */
@@ -95,8 +95,7 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
                                const struct sq_x86_insn *i, uint64_t gva,
                                unsigned len, bool write)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
-
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, write);
     uint64_t off = gva - (write ? e->tag_w : e->tag_r);
 
     if (SQ_LIKELY(off <= 4096u - len))
@@ -108,7 +107,7 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
     static inline uint##n##_t sq_ld##n##v(                                 \
         struct sq_x86_cpu *c, const struct sq_x86_insn *i, uint64_t gva)   \
     {                                                                      \
-        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, false);            \
         uint64_t off = gva - e->tag_r;                                     \
         uint##n##_t v;                                                     \
                                                                            \
@@ -122,7 +121,7 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
                                    const struct sq_x86_insn *i,            \
                                    uint64_t gva, uint##n##_t v)            \
     {                                                                      \
-        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, true);             \
         uint64_t off = gva - e->tag_w;                                     \
                                                                            \
         atomic_thread_fence(memory_order_release);                         \
@@ -142,7 +141,7 @@ static inline void sq_ld_bytes(struct sq_x86_cpu *c,
                                const struct sq_x86_insn *i, uint64_t gva,
                                void *dst, unsigned len)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, false);
 
     if (SQ_LIKELY(gva - e->tag_r <= 4096u - len))
         memcpy(dst, e->host + (gva - e->tag_r), len);
@@ -155,7 +154,7 @@ static inline void sq_st_bytes(struct sq_x86_cpu *c,
                                const struct sq_x86_insn *i, uint64_t gva,
                                const void *src, unsigned len)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, true);
 
     atomic_thread_fence(memory_order_release);
     if (SQ_LIKELY(gva - e->tag_w <= 4096u - len))

@@ -101,7 +101,7 @@ static void flush_all(struct sq_x86_cpu *c)
 {
     memset(c->large, 0, sizeof(c->large));
     for (unsigned u = 0; u < 2; u++) {
-        for (size_t k = 0; k < SQ_TLB_SIZE; k++)
+        for (size_t k = 0; k < SQ_TLB_ALL; k++)
             sq_x86_tlb_clear(&c->tlbs[u][k], k);
         for (size_t k = 0; k < SQ_ITLB_SIZE; k++)
             c->itlb[u][k].tag = 0;
@@ -172,7 +172,7 @@ void sq_x86_jc_enter(struct sq_x86_cpu *c, uint64_t gva,
 static void flush_large(struct sq_x86_cpu *c, uint64_t gva, unsigned shift)
 {
     for (unsigned u = 0; u < 2; u++) {
-        for (size_t k = 0; k < SQ_TLB_SIZE; k++) {
+        for (size_t k = 0; k < SQ_TLB_ALL; k++) {
             struct sq_tlb_entry *e = &c->tlbs[u][k];
             /* an entry that serves reads or nothing has its page in it */
             uint64_t page = e->tag_r;
@@ -198,6 +198,7 @@ void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
 
     for (unsigned u = 0; u < 2; u++) {
         sq_x86_tlb_clear(&c->tlbs[u][k], k);
+        sq_x86_tlb_clear(&c->tlbs[u][k + SQ_TLB_SIZE], k + SQ_TLB_SIZE);
         c->itlb[u][gva >> 12 & (SQ_ITLB_SIZE - 1)].tag = 0;
     }
     if (c->jc_pages[gva >> 63][gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
@@ -264,7 +265,7 @@ static void purge_code(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
 void sq_x86_handle_purge(struct sq_x86_cpu *c)
 {
     for (unsigned u = 0; u < 2; u++)
-        for (size_t k = 0; k < SQ_TLB_SIZE; k++)
+        for (size_t k = 0; k < SQ_TLB_ALL; k++)
             purge_code(c, &c->tlbs[u][k], k, NULL);
     sq_x86_tlb_each_waiting(c, purge_code, NULL);
 }
@@ -298,7 +299,7 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
                                  const struct sq_x86_insn *i, uint64_t gva,
                                  bool write, bool user)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlbs[user], gva);
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlbs[user], gva, write);
     size_t k = (size_t)(e - c->tlbs[user]);
     struct sq_walk w;
     struct sq_soft_slot *s;
@@ -317,17 +318,14 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
         return e;
     e->host = s->hva + (w.gpa - s->gpa);
     e->tag_r = gva & ~0xfffull;
-    if (w.writable && s->prot & SQUIB_PROT_WRITE) {
+    if (write && w.writable && s->prot & SQUIB_PROT_WRITE) {
         size_t n = (w.gpa - s->gpa) >> 12;
         struct sq_code_page *p = &s->pages[n];
 
         if (s->dirty && !(atomic_load_explicit(&s->dirty[n / 64],
                                                memory_order_relaxed) >>
-                              (n % 64) & 1)) {
-            if (!write)
-                return e;
+                              (n % 64) & 1))
             atomic_fetch_or(&s->dirty[n / 64], 1ull << (n % 64));
-        }
         /* First tell that we write, then look for code: the decoder does
          * it the other way round, so one of us sees the other. */
         atomic_fetch_or(&p->writers, 1u << c->index);
@@ -345,7 +343,7 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
 
     if (SQ_LIKELY(!c->lockstep))
         return fill_entry(c, i, gva, write, user);
-    sq_lockstep_fill(c, sq_tlb_at(c->tlbs[user], gva));
+    sq_lockstep_fill(c, sq_tlb_at(c->tlbs[user], gva, write));
     e = fill_entry(c, i, gva, write, user);
     sq_lockstep_filled(c, e, write);
     return e;
@@ -360,7 +358,7 @@ static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
 
     if (!(c->efer & EFER_LMA))
         gva = (uint32_t)gva;
-    e = sq_tlb_at(c->tlbs[user], gva);
+    e = sq_tlb_at(c->tlbs[user], gva, write);
     if (gva - (write ? e->tag_w : e->tag_r) < 4096)
         return e;
     return fill(c, i, gva, write, user);

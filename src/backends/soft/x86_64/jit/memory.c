@@ -44,7 +44,8 @@ uint8_t *sq_tr_check_fast(struct sq_tr *t, unsigned len, bool write,
                           int32_t *tag)
 {
     struct sq_emit *e = &t->e;
-    int32_t tlb = CPU(tlbs) + (t->user ? (int32_t)sizeof(t->c->tlbs[0]) : 0);
+    int32_t tlb = CPU(tlbs) + (t->user ? (int32_t)sizeof(t->c->tlbs[0]) : 0) +
+                  (write ? (int32_t)sizeof(t->c->tlbs[0]) / 2 : 0);
     uint8_t *miss;
 
     *tag = tlb + (int32_t)(write ? offsetof(struct sq_tlb_entry, tag_w)

@@ -149,6 +149,7 @@ static void count_vcpus(struct sq_api *api, struct sq_vmm *vmm)
     sq_metrics_set(m, SQ_M_vcpu_exit_mmio_write, v.mmio_writes);
     sq_metrics_set(m, SQ_M_vcpu_failures,
                    v.exits[SQUIB_EXIT_INTERNAL_ERROR]);
+    sq_metrics_set(m, SQ_M_squib_guest_instructions, v.insns);
 }
 
 /* Devices of which there is one at most. */

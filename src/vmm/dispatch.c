@@ -157,6 +157,7 @@ void sq_dispatch_run(const struct sq_dispatch *d, struct squib_vcpu *vcpu,
     for (;;) {
         struct squib_exit *e = squib_vcpu_run(vcpu);
 
+        sq_counter_set(&metrics->insns, squib_vcpu_insn_count(vcpu));
         if ((unsigned)e->kind >= SQUIB_EXIT_COUNT) {
             sq_counter_add(&metrics->exits_unknown, 1);
             d->stop(d->ctx, SQ_OUTCOME_INTERNAL_ERROR,

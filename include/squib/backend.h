@@ -33,6 +33,7 @@ enum squib_cap {
     SQUIB_CAP_DEBUG = 1 << 7,      /* single step, DEBUG exits */
     SQUIB_CAP_VCPU_EXITS = 1 << 8, /* vCPU exits reach the caller */
     SQUIB_CAP_READONLY_MEM = 1 << 9, /* write to read-only = MMIO exit */
+    SQUIB_CAP_DETERMINISTIC = 1 << 10, /* time can be the instruction count */
 };
 
 /* Backends in probe order, hardware first. NULL past the end. */

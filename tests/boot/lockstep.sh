@@ -25,7 +25,9 @@ dd if=/dev/urandom bs=65536 count=100 2>/dev/null >/tmp/x
 gzip -9 </tmp/x | gunzip | cmp - /tmp/x && echo same
 for n in 1 2 3 4 5 6 7 8 9; do (sh -c "echo $n | sha512sum") & done; wait'
 fi
-limited 600 "$SQUIB" run -v --timeout 590 --backend "$backend" -- sh -c "$job" \
+# Deterministic, so that no device changes what a block reads between its two
+# runs, or sees what is undone.
+limited 600 "$SQUIB" run -v --deterministic --timeout 590 --backend "$backend" -- sh -c "$job" \
     </dev/null
 what="a boot in lockstep"
 ended "$what" 0 || finish
@@ -39,18 +41,20 @@ if [ $# != 3 ] || [ "$1" -lt 20000000 ]; then
     fail "$what" "compared: ${1-none}"
 elif [ $(($2 * 50)) -gt "$1" ]; then
     fail "$what" "$2 were not, $1 were"
+elif [ "$3" != 0 ]; then
+    fail "$what" "$3 differed for once"
 else
-    pass "$what ($1, alone $2, again $3)"
+    pass "$what ($1, but for $2)"
 fi
 
+what="the programs print the same as interpreted"
 backend=soft,jit=off
-[ "$long" ] || {
-    squib_run -- sh -c "$job" </dev/null
-    ended "the same interpreted" 0 || finish
+squib_run --deterministic -- sh -c "$job" </dev/null
+if ended "$what" 0; then
     if cmp -s "$out" "$work/lockstep"; then
-        pass "the programs print the same as interpreted"
+        pass "$what"
     else
-        fail "the programs print the same as interpreted" "they do not"
+        fail "$what" "they do not"
     fi
-}
+fi
 finish

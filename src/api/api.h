@@ -24,8 +24,8 @@
 
 /* What of a device is counted; see machine_metrics.c. */
 #define SQ_API_DEVICES_MAX (SQ_SPEC_DRIVES_MAX + SQ_SPEC_NETS_MAX + \
-                            SQ_SPEC_PMEMS_MAX + 4)
-#define SQ_API_DEVICE_METRICS 16
+                            SQ_SPEC_PMEMS_MAX + 5)
+#define SQ_API_DEVICE_METRICS 32
 
 struct sq_api {
     char id[65];
@@ -59,6 +59,10 @@ void sq_api_stop(struct sq_api *api);
 /* Writes a line of metrics; 0 or an errno. API thread, or the event thread
  * while there is none. */
 int sq_api_flush_metrics(struct sq_api *api);
+
+/* The n-th device with this virtio identifier was unplugged, and is no longer
+ * in api->resources. */
+void sq_api_device_gone(struct sq_api *api, uint32_t id, uint32_t n);
 
 /* The guest runs: a line now, and one each minute by flush_on. API thread,
  * or before it is started. */

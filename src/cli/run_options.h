@@ -30,7 +30,7 @@ struct sq_run_options {
     enum sq_tty_choice tty;
     bool deterministic;
     unsigned seed, jit_limit; /* jit_limit 0: none */
-    bool console, verbose, quiet, help;
+    bool pci, console, verbose, quiet, help;
     char *const *command; /* NULL-ended; empty: an interactive shell */
 };
 

@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "core/memory.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/shm.h"
 
 struct squib_memory {
     size_t count;
@@ -42,24 +41,12 @@ void squib_memory_free(struct squib_memory *mem)
 static int region_map(struct sq_memory_region *r, struct squib_error *err)
 {
     void *hva;
+    int e = sq_shm_new(r->len, &r->fd, &hva);
 
-    r->fd = memfd_create("guest-memory", MFD_CLOEXEC);
-    if (r->fd < 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "guest memory: memfd");
-    if (ftruncate(r->fd, (off_t)r->len) != 0) {
-        close(r->fd);
-        return sq_err_os(err, SQUIB_E_OS, errno,
-                         "guest memory: cannot size %llu MiB",
-                         (unsigned long long)(r->len >> 20));
-    }
-    hva = mmap(NULL, r->len, PROT_READ | PROT_WRITE,
-               MAP_SHARED | MAP_NORESERVE, r->fd, 0);
-    if (hva == MAP_FAILED) {
-        close(r->fd);
-        return sq_err_os(err, SQUIB_E_OS, errno,
+    if (e)
+        return sq_err_os(err, SQUIB_E_OS, e,
                          "guest memory: cannot map %llu MiB",
                          (unsigned long long)(r->len >> 20));
-    }
     r->hva = hva;
     return 0;
 }
@@ -117,6 +104,43 @@ int squib_memory_add(struct squib_memory *mem, struct squib_range range,
     return rc;
 }
 
+int sq_memory_reserve(struct squib_memory *mem, struct squib_range range,
+                      void **hva, struct squib_error *err)
+{
+    struct sq_memory_region r = {
+        .gpa = range.gpa,
+        .len = range.len,
+        .reserved = true,
+        .hidden = true,
+    };
+    int rc = range_check(mem, range, err);
+
+    if (!rc)
+        rc = region_map(&r, err);
+    if (!rc) {
+        region_insert(mem, &r);
+        *hva = r.hva;
+    }
+    return rc;
+}
+
+void sq_memory_show(struct squib_memory *mem, uint64_t gpa, bool shown)
+{
+    for (size_t i = 0; i < mem->count; i++)
+        if (mem->region[i].reserved && mem->region[i].gpa == gpa)
+            atomic_store(&mem->region[i].hidden, !shown);
+}
+
+uint64_t sq_memory_present(const struct squib_memory *mem)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < mem->count; i++)
+        if (!mem->region[i].lent && !mem->region[i].hidden)
+            sum += mem->region[i].len;
+    return sum;
+}
+
 int sq_memory_lend(struct squib_memory *mem, struct squib_range range,
                    void *hva, struct squib_error *err)
 {
@@ -151,7 +175,7 @@ uint64_t squib_memory_size(const struct squib_memory *mem)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < mem->count; i++)
-        if (!mem->region[i].lent)
+        if (!mem->region[i].lent && !mem->region[i].reserved)
             sum += mem->region[i].len;
     return sum;
 }
@@ -173,7 +197,7 @@ region_of(const struct squib_memory *mem, uint64_t gpa)
     for (size_t i = 0; i < mem->count; i++) {
         const struct sq_memory_region *r = &mem->region[i];
 
-        if (gpa >= r->gpa && gpa - r->gpa < r->len)
+        if (gpa >= r->gpa && gpa - r->gpa < r->len && !r->hidden)
             return r;
     }
     return NULL;
@@ -186,6 +210,18 @@ void *sq_memory_ptr(const struct squib_memory *mem, uint64_t gpa,
 
     if (!r || len > r->len - (gpa - r->gpa))
         return NULL;
+    return r->hva + (gpa - r->gpa);
+}
+
+void *sq_memory_piece(const struct squib_memory *mem, uint64_t gpa,
+                      uint64_t *len)
+{
+    const struct sq_memory_region *r = region_of(mem, gpa);
+
+    if (!r)
+        return NULL;
+    if (*len > r->len - (gpa - r->gpa))
+        *len = r->len - (gpa - r->gpa);
     return r->hva + (gpa - r->gpa);
 }
 
@@ -202,15 +238,11 @@ static int region_discard(struct squib_memory *mem,
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t off = sq_align_up(from, page), end = to & ~(page - 1);
-    int rc, error;
+    int error;
 
     if (off >= end)
         return 0;
-    do {
-        rc = fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                       (off_t)off, (off_t)(end - off));
-        error = rc ? errno : 0;
-    } while (error == EINTR);
+    error = sq_shm_discard(r->fd, r->hva, off, end - off);
     /* Also after a failure: part of it may be gone. */
     sq_memory_wrote(mem, r->gpa + off, end - off);
     if (!error)

@@ -27,6 +27,21 @@ const struct squib_backend *squib_backend_at(size_t i)
     return NULL;
 }
 
+const char *squib_arch_name(enum squib_arch arch)
+{
+    static const char *const names[SQUIB_ARCH_COUNT] = {
+        [SQUIB_ARCH_X86_64] = "x86_64",
+        [SQUIB_ARCH_AARCH64] = "aarch64",
+    };
+
+    return (unsigned)arch < SQUIB_ARCH_COUNT ? names[arch] : "?";
+}
+
+enum squib_arch squib_backend_arch(const struct squib_backend *be)
+{
+    return be->arch;
+}
+
 const char *squib_backend_name(const struct squib_backend *be)
 {
     return be->name;
@@ -52,7 +67,40 @@ int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err)
 {
+    if (!be->cpuid)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "backend %s has no CPUID: "
+                          "it runs %s guests", be->name,
+                          squib_arch_name(be->arch));
     return be->cpuid(leaves, n, err);
+}
+
+/* Whether each part of `a` between commas is one of b's. */
+static bool has_all(const char *a, const char *b)
+{
+    for (;; a++) {
+        size_t n = strcspn(a, ","), m;
+        const char *p = b;
+
+        for (;; p += m + 1) {
+            m = strcspn(p, ",");
+            if (m == n && memcmp(p, a, n) == 0)
+                break;
+            if (!p[m])
+                return false;
+        }
+        a += n;
+        if (!*a)
+            return true;
+    }
+}
+
+/* Whether two names are the same but for the order of settings. */
+static bool same_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, ",");
+
+    return n == strcspn(b, ",") && memcmp(a, b, n) == 0 &&
+           strlen(a) == strlen(b) && has_all(a, b) && has_all(b, a);
 }
 
 /* The backend or the variant of that name, or NULL. */
@@ -62,7 +110,7 @@ static const struct squib_backend *named(const struct squib_backend *be,
     if (strcmp(be->name, name) == 0)
         return be;
     for (size_t k = 0; be->variants && be->variants[k]; k++)
-        if (strcmp(be->variants[k]->name, name) == 0)
+        if (same_name(be->variants[k]->name, name))
             return be->variants[k];
     return NULL;
 }
@@ -150,6 +198,28 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
 
 /* --- VMs --------------------------------------------------------------- */
 
+/* An arm64 VM's interrupt controller. */
+static int check_gic(const struct squib_vm_config *config,
+                     struct squib_error *err)
+{
+    const struct squib_aarch64_gic *g = &config->gic;
+    uint64_t room = g->redist_len / SQUIB_AARCH64_GICR_LEN;
+
+    if ((g->dist_gpa | g->redist_gpa | g->msi_gpa) % 0x10000 != 0)
+        return sq_err_set(err, SQUIB_E_INVAL, "a GIC register frame is not "
+                          "on a 64 KiB boundary");
+    if (g->spis == 0 || g->spis % 32 != 0 || g->spis > SQUIB_AARCH64_SPIS_MAX ||
+        g->msi_spis >= g->spis || (g->msi_spis && !g->msi_gpa))
+        return sq_err_set(err, SQUIB_E_INVAL, "a GIC with %u SPIs, %u of "
+                          "them for messages, is not possible", g->spis,
+                          g->msi_spis);
+    if (config->vcpus > room)
+        return sq_err_set(err, SQUIB_E_INVAL, "%u vCPUs asked for; the GIC "
+                          "has room for %llu redistributors",
+                          config->vcpus, (unsigned long long)room);
+    return 0;
+}
+
 int squib_vm_new(const struct squib_backend *be,
                  const struct squib_vm_config *config,
                  struct squib_memory *mem, struct squib_vm **out,
@@ -169,6 +239,11 @@ int squib_vm_new(const struct squib_backend *be,
     if (config->dirty_log && !(be->caps() & SQUIB_CAP_DIRTY_LOG))
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend %s cannot log dirty pages", be->name);
+    if (config->irqchip && be->arch == SQUIB_ARCH_AARCH64) {
+        rc = check_gic(config, err);
+        if (rc)
+            return rc;
+    }
     if (config->deterministic && !(be->caps() & SQUIB_CAP_DETERMINISTIC))
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend %s cannot be deterministic\n  do: choose "
@@ -245,15 +320,22 @@ int squib_vm_protect(struct squib_vm *vm, struct squib_range range,
     return rc ? rc : vm->ops->protect(vm, range, prot, err);
 }
 
+static uint32_t irq_lines(const struct squib_vm *vm)
+{
+    if (vm->backend->arch == SQUIB_ARCH_AARCH64)
+        return vm->config.gic.spis - vm->config.gic.msi_spis;
+    return 24; /* the I/O APIC's pins */
+}
+
 int squib_vm_irq(struct squib_vm *vm, uint32_t gsi, bool level,
                  struct squib_error *err)
 {
     if (!vm->config.irqchip)
         return sq_err_set(err, SQUIB_E_STATE,
                           "this VM has no interrupt controller");
-    if (gsi >= 24)
+    if (gsi >= irq_lines(vm))
         return sq_err_set(err, SQUIB_E_INVAL, "there is no interrupt line "
-                          "%u; the I/O APIC has 24", gsi);
+                          "%u; the machine has %u", gsi, irq_lines(vm));
     return vm->ops->irq(vm, gsi, level, err);
 }
 
@@ -277,6 +359,38 @@ int squib_vm_dirty_log(struct squib_vm *vm, struct squib_range range,
         return sq_err_set(err, SQUIB_E_STATE,
                           "this VM does not log dirty pages");
     return vm->ops->dirty_log(vm, range, bitmap, err);
+}
+
+static int check_has_gic(const struct squib_vm *vm, struct squib_error *err)
+{
+    if (!vm->ops->get_gic || !vm->ops->set_gic)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s has no GIC", vm->backend->name);
+    return vm->config.irqchip
+               ? 0
+               : sq_err_set(err, SQUIB_E_STATE,
+                            "this VM has no interrupt controller");
+}
+
+int squib_vm_get_gic(struct squib_vm *vm, struct squib_aarch64_gic_dist *gic,
+                     struct squib_error *err)
+{
+    int rc = check_has_gic(vm, err);
+
+    return rc ? rc : vm->ops->get_gic(vm, gic, err);
+}
+
+int squib_vm_set_gic(struct squib_vm *vm,
+                     const struct squib_aarch64_gic_dist *gic,
+                     struct squib_error *err)
+{
+    int rc = check_has_gic(vm, err);
+
+    if (!rc && gic->spis != vm->config.gic.spis)
+        rc = sq_err_set(err, SQUIB_E_INVAL, "state of a GIC with %u SPIs "
+                        "for one that has %u", gic->spis,
+                        vm->config.gic.spis);
+    return rc ? rc : vm->ops->set_gic(vm, gic, err);
 }
 
 /* --- vCPUs ------------------------------------------------------------- */
@@ -304,10 +418,21 @@ void squib_vcpu_free(struct squib_vcpu *vcpu)
         vcpu->ops->free(vcpu);
 }
 
+static int wrong_arch(const struct squib_vcpu *vcpu, struct squib_error *err)
+{
+    const struct squib_backend *be = vcpu->vm->backend;
+
+    return sq_err_set(err, SQUIB_E_NOSUPPORT, "vCPUs of backend %s are %s, "
+                      "which has no such state", be->name,
+                      squib_arch_name(be->arch));
+}
+
 int squib_vcpu_set_cpuid(struct squib_vcpu *vcpu,
                          const struct squib_x86_cpuid *leaves, size_t n,
                          struct squib_error *err)
 {
+    if (!vcpu->ops->set_cpuid)
+        return wrong_arch(vcpu, err);
     if (n > SQUIB_X86_CPUID_MAX)
         return sq_err_set(err, SQUIB_E_INVAL, "%zu CPUID leaves; at most %d",
                           n, SQUIB_X86_CPUID_MAX);
@@ -333,6 +458,8 @@ int squib_vcpu_get_state(struct squib_vcpu *vcpu, uint32_t parts,
                          struct squib_x86_64_state *st,
                          struct squib_error *err)
 {
+    if (!vcpu->ops->get_state)
+        return wrong_arch(vcpu, err);
     return vcpu->ops->get_state(vcpu, parts, st, err);
 }
 
@@ -340,7 +467,38 @@ int squib_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                          const struct squib_x86_64_state *st,
                          struct squib_error *err)
 {
+    if (!vcpu->ops->set_state)
+        return wrong_arch(vcpu, err);
     return vcpu->ops->set_state(vcpu, parts, st, err);
+}
+
+int squib_vcpu_get_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                           struct squib_aarch64_state *st,
+                           struct squib_error *err)
+{
+    if (!vcpu->ops->get_aarch64)
+        return wrong_arch(vcpu, err);
+    return vcpu->ops->get_aarch64(vcpu, parts, st, err);
+}
+
+int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                           const struct squib_aarch64_state *st,
+                           struct squib_error *err)
+{
+    if (!vcpu->ops->set_aarch64)
+        return wrong_arch(vcpu, err);
+    return vcpu->ops->set_aarch64(vcpu, parts, st, err);
+}
+
+int squib_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                     struct squib_error *err)
+{
+    if (flags & ~(uint32_t)(SQUIB_DEBUG_STEP | SQUIB_DEBUG_BREAK))
+        return sq_err_set(err, SQUIB_E_INVAL, "debug flags %#x", flags);
+    if (!vcpu->ops->debug)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "backend %s cannot debug "
+                          "guests", vcpu->vm->backend->name);
+    return vcpu->ops->debug(vcpu, flags, err);
 }
 
 uint64_t squib_vcpu_insn_count(const struct squib_vcpu *vcpu)

@@ -17,6 +17,7 @@
 
 #include "dev/ratelimit.h"
 #include "dev/virtio/balloon.h"
+#include "dev/virtio/mem.h"
 #include "mmds/mmds.h"
 
 #define SQ_SPEC_PATH_MAX 4096
@@ -88,6 +89,7 @@ struct sq_vm_spec {
     uint32_t mem_mib;
     uint32_t vcpus;
     bool dirty_log;
+    bool pci; /* virtio devices on a PCI bus; else each in an MMIO slot */
     bool deterministic; /* as struct squib_vm_config; no drives, networks */
     uint64_t seed;
     uint64_t translations_max;
@@ -106,11 +108,15 @@ struct sq_vm_spec {
     struct sq_ratelimit_config rng_limit;
     bool balloon;
     struct sq_virtio_balloon_config balloon_config; /* <= mem_mib */
+    bool hotplug; /* memory that comes and goes while the guest runs */
+    struct sq_virtio_mem_sizes hotplug_sizes;
     bool boot_timer;
     enum sq_serial_mode serial;
     /* STDIO: output goes to this file or FIFO instead, and there is no
      * input. "": it does not. */
     char serial_path[SQ_SPEC_PATH_MAX];
+    /* Output beyond this many bytes is dropped; all zero: no limit. */
+    struct sq_bucket_config serial_limit;
 };
 
 /* The defaults: backend auto, 1 vCPU, 128 MiB, serial to the log. */
@@ -145,6 +151,21 @@ struct sq_pmem_spec *sq_spec_pmem_add(struct sq_vm_spec *spec,
 /* The same for network interfaces. */
 struct sq_net_spec *sq_spec_net_add(struct sq_vm_spec *spec,
                                     struct squib_error *err);
+
+/* The entries of a spec for one kind of device that there may be several
+ * of. They move when one is removed. */
+struct sq_spec_list {
+    unsigned char *first;
+    uint32_t *count, max;
+    size_t len; /* of one entry */
+};
+
+/* The list for a virtio identifier: block, network and pmem. False: there is
+ * none. */
+bool sq_spec_list(struct sq_vm_spec *spec, uint32_t id,
+                  struct sq_spec_list *out);
+void *sq_spec_list_entry(const struct sq_spec_list *list, uint32_t n);
+void sq_spec_list_remove(const struct sq_spec_list *list, uint32_t n);
 
 /* "06:00:AC:10:00:02" to six bytes; false if it is not that. */
 bool sq_spec_parse_mac(const char *text, uint8_t mac[6]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The devices of one machine: the two buses, the legacy set, and virtio
- * devices in virtio-mmio slots. A new virtio device is one row of the table
- * in devices.c and the setting that asks for it.
+ * devices, in virtio-mmio slots or on a PCI bus. A new virtio device is one
+ * row of the table in devices.c and the setting that asks for it.
  *
  * Built and freed on the event thread while no vCPU runs.
  */
@@ -12,11 +12,12 @@
 #include <squib/error.h>
 #include <squib/vm.h>
 
-#include "arch/x86_64/machine.h"
 #include "dev/bus.h"
 #include "dev/host/vsock_unix.h"
 #include "dev/legacy/legacy.h"
-#include "dev/virtio/mmio.h"
+#include "dev/legacy/pl031.h"
+#include "dev/pci/bus.h"
+#include "dev/virtio/device.h"
 #include "mmds/mmds.h"
 #include "dev/vmgenid.h"
 #include "os/poller.h"
@@ -24,13 +25,49 @@
 #include "vmm/config.h"
 #include "vmm/undo.h"
 
+#define SQ_DEVICES_VIRTIO_MAX 19
+
+/* Where a machine has its devices. Addresses in bytes; interrupt lines as
+ * squib_vm_irq() numbers them. */
+struct sq_machine_layout {
+    uint64_t virtio_gpa, virtio_step; /* the first slot; the next ones */
+    uint32_t virtio_irq;              /* the first slot's, then one by one */
+    uint32_t virtio_max;              /* slots */
+    uint64_t vmgenid_gpa;
+    uint32_t vmgenid_irq;
+    uint64_t boot_timer_gpa;
+    uint64_t pmem_gpa, pmem_align; /* not below, and behind all RAM */
+    uint64_t gpa_end;
+    /* PCI: memory of functions, configuration space, the interrupt that
+     * says "look who came". pci_len 0: the machine cannot have it. */
+    uint64_t pci_gpa, pci_len, ecam_gpa;
+    uint32_t pci_irq;
+    bool pci_ports; /* configuration space also at ports 0xcf8.. */
+};
+
+struct sq_machine_ops; /* vmm/machine.h */
+
+/* A virtio-mmio slot as the guest's tables describe it. */
+struct sq_device_place {
+    uint64_t gpa;
+    uint32_t len;
+    uint32_t irq; /* edge-triggered */
+};
+
 struct sq_devices {
     struct sq_bus mmio, pio;
+    /* arm64 machines have its serial port alone, and the clock beside. */
     struct sq_legacy legacy;
-    struct sq_virtio_mmio *slot[SQ_X86_VIRTIO_MAX];
-    /* The same slots as the guest's tables describe them. */
-    struct sq_x86_mmio_device where[SQ_X86_VIRTIO_MAX];
+    bool has_keyboard;
+    struct sq_pl031 pl031;
+    const struct sq_machine_layout *layout;
+    /* In the order in which they came. */
+    struct sq_virtio_device *slot[SQ_PCI_SLOTS];
     size_t slot_count;
+    /* Without PCI: the same slots as the guest's tables describe them. */
+    struct sq_device_place where[SQ_DEVICES_VIRTIO_MAX];
+    bool pci;
+    struct sq_pci_bus pci_bus;
     struct sq_vsock_unix *vsock_bridge;
     struct sq_mmds_net *mmds[SQ_SPEC_NETS_MAX]; /* of the spec's nets */
     struct sq_boot_timer boot_timer;
@@ -43,6 +80,7 @@ struct sq_devices {
 /* What devices are connected to. */
 struct sq_devices_env {
     const struct sq_vm_spec *spec;
+    const struct sq_machine_ops *machine;
     struct squib_vm *vm;
     struct squib_memory *mem;
     struct sq_poller *poller;
@@ -60,10 +98,32 @@ struct sq_devices_env {
     void *vsock_ctx;
 };
 
+/* An interrupt line of the VM; the settings of its serial port on it. */
+struct sq_irq sq_devices_line(const struct sq_devices_env *env, uint32_t irq);
+struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
+                                          uint32_t irq);
+
 /* Pushes its clean-ups on env->undo; on failure the caller pops them. */
 int sq_devices_build(struct sq_devices *devices,
                      const struct sq_devices_env *env,
                      struct squib_error *err);
+
+/* While the guest runs, with PCI: makes the device that the last entry of
+ * env->spec's array for this identifier describes, and tells the guest to
+ * look. Event thread. For a device that has memory of its own (pmem) no vCPU
+ * may run. Errors: SQUIB_E_NOSUPPORT without PCI, or what making says;
+ * nothing has changed then. */
+int sq_devices_plug(struct sq_devices *devices,
+                    const struct sq_devices_env *env, uint32_t id,
+                    struct squib_error *err);
+/* Takes the n-th of them away, whether or not the guest has let go of it:
+ * nothing answers in its place. The same rules. */
+void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n);
+
+/* Event thread, while no vCPU runs: devices end what they are at and begin
+ * nothing new; and go on. */
+void sq_devices_pause(struct sq_devices *devices);
+void sq_devices_resume(struct sq_devices *devices);
 
 /* The n-th device with this identifier (enum sq_virtio_id): drives in the
  * order of the spec. NULL if there are not as many. Any thread. */

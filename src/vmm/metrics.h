@@ -11,6 +11,8 @@
 
 #include <squib/exit.h>
 
+#include "base/latency.h"
+
 struct sq_counter {
     _Atomic uint64_t n;
 };
@@ -41,6 +43,7 @@ struct sq_vcpu_metrics {
     struct sq_counter pio_unclaimed;
     struct sq_counter hypercalls_unknown;
     struct sq_counter insns; /* as of its last exit, if counted */
+    struct sq_latency pio[2], mmio[2]; /* in the device: reads, writes */
 };
 
 #endif

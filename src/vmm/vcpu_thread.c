@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "core/backend.h"
+#include "os/host.h"
 
 /* Signals for the process are the event thread's; what a backend uses to
  * interrupt a vCPU it unblocks itself. */
@@ -29,24 +30,51 @@ static void set_status(struct sq_vcpu_thread *t, enum sq_vcpu_status status)
     pthread_cond_broadcast(&t->set->changed);
 }
 
+static bool is_on(const struct sq_vcpus *set, uint32_t index)
+{
+    return !set->config.on || set->config.on(set->config.ctx, index);
+}
+
+/* Waits while the command says so, or while the vCPU is off. Returns the
+ * command. */
+static int wait_command(struct sq_vcpus *set, struct sq_vcpu_thread *t)
+{
+    int command;
+
+    pthread_mutex_lock(&set->lock);
+    while ((command = set->command) == SQ_VCPU_PAUSE ||
+           (command == SQ_VCPU_RUN && !is_on(set, t->index))) {
+        if (command == SQ_VCPU_RUN)
+            t->status = SQ_VCPU_RUNNING; /* as far as others care */
+        else if (t->status != SQ_VCPU_PAUSED)
+            set_status(t, SQ_VCPU_PAUSED);
+        pthread_cond_wait(&set->changed, &set->lock);
+    }
+    if (command == SQ_VCPU_RUN)
+        t->status = SQ_VCPU_RUNNING;
+    pthread_mutex_unlock(&set->lock);
+    return command;
+}
+
 bool sq_vcpus_obey(struct sq_vcpus *set, uint32_t index)
 {
     struct sq_vcpu_thread *t = &set->thread[index];
     int command = atomic_load_explicit(&set->command, memory_order_acquire);
 
-    if (command == SQ_VCPU_RUN)
-        return true;
+    if (command != SQ_VCPU_RUN || set->config.on)
+        command = wait_command(set, t);
+    if (command != SQ_VCPU_RUN)
+        return false;
+    return !set->config.enter || set->config.enter(set->config.ctx, t->vcpu);
+}
+
+void sq_vcpus_changed(struct sq_vcpus *set, uint32_t index)
+{
     pthread_mutex_lock(&set->lock);
-    while (set->command == SQ_VCPU_PAUSE) {
-        if (t->status != SQ_VCPU_PAUSED)
-            set_status(t, SQ_VCPU_PAUSED);
-        pthread_cond_wait(&set->changed, &set->lock);
-    }
-    command = set->command;
-    if (command == SQ_VCPU_RUN)
-        t->status = SQ_VCPU_RUNNING;
+    pthread_cond_broadcast(&set->changed);
+    if (set->thread[index].vcpu)
+        squib_vcpu_cancel(set->thread[index].vcpu);
     pthread_mutex_unlock(&set->lock);
-    return command == SQ_VCPU_RUN;
 }
 
 static int create(struct sq_vcpu_thread *t, struct squib_vcpu **out,
@@ -80,7 +108,8 @@ static void *thread_main(void *arg)
         t->vcpu = vcpu;
         pthread_mutex_unlock(&set->lock);
         if (sq_vcpus_obey(set, t->index)) {
-            sq_dispatch_run(set->config.dispatch, vcpu, &t->metrics);
+            sq_dispatch_run(&set->config.dispatch[t->index], vcpu,
+                            &t->metrics);
             if (vcpu->ops->summary)
                 vcpu->ops->summary(vcpu, t->summary, sizeof(t->summary));
         }
@@ -152,12 +181,10 @@ int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
             break;
         }
         t->started = true;
-#ifdef __linux__
         char name[16];
 
         snprintf(name, sizeof(name), "vcpu %u", i);
-        pthread_setname_np(t->thread, name);
-#endif
+        sq_host_name_thread(t->thread, name);
     }
     sq_vcpus_wait_paused(set);
     pthread_mutex_lock(&set->lock);

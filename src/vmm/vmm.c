@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "os/clock.h"
@@ -34,6 +35,9 @@ int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
     vmm->spec = *spec;
     vmm->env = *env;
+    vmm->machine.ops = sq_machine_ops(env->backend);
+    vmm->machine.backend = env->backend;
+    vmm->machine.vcpus = spec->vcpus;
     vmm->ended.fn = on_ended;
     vmm->ended.ctx = vmm;
     sq_lifecycle_init(&vmm->life);
@@ -83,6 +87,7 @@ int sq_vmm_pause(struct sq_vmm *vmm, struct squib_error *err)
         return rc;
     sq_vcpus_command(&vmm->vcpus, SQ_VCPU_PAUSE);
     sq_vcpus_wait_paused(&vmm->vcpus);
+    sq_devices_pause(&vmm->devices);
     return sq_lifecycle_step(&vmm->life, SQUIB_PHASE_PAUSED, err);
 }
 
@@ -92,6 +97,7 @@ int sq_vmm_resume(struct sq_vmm *vmm, struct squib_error *err)
 
     if (rc)
         return rc;
+    sq_devices_resume(&vmm->devices);
     sq_vcpus_command(&vmm->vcpus, SQ_VCPU_RUN);
     return sq_lifecycle_step(&vmm->life, SQUIB_PHASE_RUNNING, err);
 }
@@ -119,13 +125,65 @@ struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm)
 
 bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm)
 {
-    return sq_i8042_ctrl_alt_del(&vmm->devices.legacy.i8042);
+    return vmm->devices.has_keyboard &&
+           sq_i8042_ctrl_alt_del(&vmm->devices.legacy.i8042);
 }
 
 struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
                                        uint32_t n)
 {
     return sq_devices_find(&vmm->devices, id, n);
+}
+
+/* A device with memory of its own is mapped while no vCPU runs. True: they
+ * ran, and must again. */
+static bool halt_for(struct sq_vmm *vmm, uint32_t id)
+{
+    return id == SQ_VIRTIO_ID_PMEM &&
+           sq_vmm_phase(vmm) == SQUIB_PHASE_RUNNING &&
+           sq_vmm_pause(vmm, NULL) == 0;
+}
+
+int sq_vmm_plug(struct sq_vmm *vmm, uint32_t id, const void *entry,
+                struct squib_error *err)
+{
+    struct sq_devices_env env = sq_vmm_devices_env(vmm);
+    struct sq_spec_list list;
+    bool halted;
+    int rc;
+
+    if (!vmm->spec.pci || !sq_spec_list(&vmm->spec, id, &list))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    if (*list.count == list.max)
+        return sq_err_set(err, SQUIB_E_RANGE, "at most %u devices of this "
+                          "kind are possible", list.max);
+    memcpy(sq_spec_list_entry(&list, *list.count), entry, list.len);
+    ++*list.count;
+    halted = halt_for(vmm, id);
+    rc = sq_devices_plug(&vmm->devices, &env, id, err);
+    if (halted)
+        sq_vmm_resume(vmm, NULL);
+    if (rc)
+        --*list.count;
+    return rc;
+}
+
+int sq_vmm_unplug(struct sq_vmm *vmm, uint32_t id, uint32_t n,
+                  struct squib_error *err)
+{
+    struct sq_spec_list list;
+    bool halted;
+
+    if (!vmm->spec.pci || !sq_spec_list(&vmm->spec, id, &list))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    if (n >= *list.count)
+        return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no such device");
+    halted = halt_for(vmm, id);
+    sq_devices_unplug(&vmm->devices, id, n);
+    if (halted)
+        sq_vmm_resume(vmm, NULL);
+    sq_spec_list_remove(&list, n);
+    return 0;
 }
 
 struct sq_poller *sq_vmm_poller(struct sq_vmm *vmm)
@@ -153,7 +211,19 @@ void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns)
     sq_console_drain(&vmm->console, wait_ns);
 }
 
-void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
+static void add_latency(struct sq_vmm_latency *sum,
+                        const struct sq_latency *l)
+{
+    uint64_t min = atomic_load(&l->min_us), max = atomic_load(&l->max_us);
+
+    if (min && (min < sum->min_us || !sum->min_us))
+        sum->min_us = min;
+    if (max > sum->max_us)
+        sum->max_us = max;
+    sum->sum_us += atomic_load(&l->sum_us);
+}
+
+void sq_vmm_metrics(struct sq_vmm *vmm, struct sq_vmm_metrics *out)
 {
     const struct sq_legacy *l = &vmm->devices.legacy;
 
@@ -164,6 +234,8 @@ void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
         .i8042_writes = atomic_load(&l->i8042.counters.writes),
         .i8042_resets = atomic_load(&l->i8042.counters.resets),
     };
+    sq_console_lost(&vmm->console, &out->console_dropped,
+                    &out->console_limited);
     for (uint32_t i = 0; i < vmm->spec.vcpus; i++) {
         const struct sq_vcpu_metrics *m = &vmm->vcpus.thread[i].metrics;
 
@@ -175,6 +247,10 @@ void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
         out->pio_unclaimed += sq_counter_get(&m->pio_unclaimed);
         out->hypercalls_unknown += sq_counter_get(&m->hypercalls_unknown);
         out->insns += sq_counter_get(&m->insns);
+        for (unsigned w = 0; w < 2; w++) {
+            add_latency(&out->pio[w], &m->pio[w]);
+            add_latency(&out->mmio[w], &m->mmio[w]);
+        }
     }
 }
 

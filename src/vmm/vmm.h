@@ -84,6 +84,18 @@ bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm);
 struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
                                        uint32_t n);
 
+/* Devices that come and go while the guest runs, with PCI. `entry` is what
+ * the spec's list for this virtio identifier has (sq_spec_list()); it is
+ * copied, becomes the last one, and the guest is told to look. Unplugging
+ * takes the n-th away whether or not the guest has let go of it. For pmem
+ * the vCPUs stop for a moment. Errors: SQUIB_E_NOSUPPORT without PCI or for
+ * other devices, SQUIB_E_RANGE (too many), SQUIB_E_NOTFOUND, or what making
+ * the device says. */
+int sq_vmm_plug(struct sq_vmm *vmm, uint32_t id, const void *entry,
+                struct squib_error *err);
+int sq_vmm_unplug(struct sq_vmm *vmm, uint32_t id, uint32_t n,
+                  struct squib_error *err);
+
 /* The event loop it was built on. Any thread. */
 struct sq_poller *sq_vmm_poller(struct sq_vmm *vmm);
 
@@ -106,8 +118,14 @@ struct sq_vmm_metrics {
     uint64_t insns; /* up to each vCPU's last exit; 0 when not counted */
     uint64_t uart_sent, uart_received; /* bytes */
     uint64_t i8042_reads, i8042_writes, i8042_resets;
+    /* Bytes of console output: nobody took them; the limit was reached. */
+    uint64_t console_dropped, console_limited;
+    /* In the device: reads, writes. */
+    struct sq_vmm_latency {
+        uint64_t min_us, max_us, sum_us;
+    } pio[2], mmio[2];
 };
-void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out);
+void sq_vmm_metrics(struct sq_vmm *vmm, struct sq_vmm_metrics *out);
 
 /* What the backend says of the run of vCPU 0, a line at most; "" when it
  * says nothing. After the vCPUs have ended. */

@@ -25,7 +25,9 @@ struct sq_vmm {
     struct squib_vm *vm;
     struct sq_devices devices;
     struct sq_machine machine;
-    struct sq_dispatch dispatch;
+    /* One for each vCPU: who makes a hypercall matters. */
+    struct sq_dispatch dispatch[SQUIB_VCPUS_MAX];
+    struct sq_hypercall calls[SQUIB_VCPUS_MAX][SQ_MACHINE_HYPERCALLS_MAX];
     struct sq_vcpus vcpus;
     struct sq_work ended; /* posted by the last vCPU thread */
 };
@@ -33,5 +35,8 @@ struct sq_vmm {
 /* builder.c: all steps in order; each pushes its undo. On failure the
  * stack has been popped. */
 int sq_vmm_build(struct sq_vmm *vmm, struct squib_error *err);
+
+/* builder.c: what devices are connected to. */
+struct sq_devices_env sq_vmm_devices_env(struct sq_vmm *vmm);
 
 #endif

@@ -16,11 +16,11 @@ fi
 job='echo hello | md5sum; i=0
 while [ $i -lt 50 ]; do i=$((i + 1)); done; echo $i
 dd if=/dev/zero bs=4096 count=200 2>/dev/null | gzip | gunzip | sha256sum
-awk "BEGIN { for (x = 1; x < 200; x++) s += sqrt(x) * exp(1 / x); print s }"'
+awk "BEGIN { for (x = 1; x < 200; x++) s += x * 1.25 / (x + 3); print s }"'
 if [ "$long" ]; then
     job="$job"'
 find / -xdev -type f 2>/dev/null | sort | head -n 2000 | md5sum
-awk "BEGIN { for (x = 1; x < 300000; x++) s += sin(x) / x; print s }"
+awk "BEGIN { for (x = 1; x < 300000; x++) s += (x % 7) / x; print s }"
 dd if=/dev/urandom bs=65536 count=100 2>/dev/null >/tmp/x
 gzip -9 </tmp/x | gunzip | cmp - /tmp/x && echo same
 for n in 1 2 3 4 5 6 7 8 9; do (sh -c "echo $n | sha512sum") & done; wait'

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dev/virtio/device.h"
 
+#include "dev/virtio/transport.h"
+
 static void count(_Atomic uint64_t *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
@@ -40,11 +42,13 @@ static void run(void *ctx)
 
     pthread_mutex_lock(&dev->mutex);
     lifecycle(dev);
-    if (dev->active) {
+    if (dev->active && !dev->paused) {
         bits = atomic_fetch_and(&dev->pending, ~SQ_VIRTIO_PENDING_QUEUES);
         for (unsigned q = 0; q < dev->ops->queue_count; q++)
-            if (bits & SQ_VIRTIO_PENDING_QUEUE(q))
+            if (bits & SQ_VIRTIO_PENDING_QUEUE(q)) {
+                count(&dev->counters.queue_events[q]);
                 dev->ops->notify(dev, q);
+            }
     }
     pthread_mutex_unlock(&dev->mutex);
 }
@@ -111,16 +115,18 @@ void sq_virtio_push_all(struct sq_virtio_device *dev, unsigned q,
 }
 
 static void interrupt(struct sq_virtio_device *dev,
-                      enum sq_virtio_cause cause)
+                      enum sq_virtio_cause cause, unsigned q)
 {
     count(&dev->counters.interrupts);
-    dev->interrupt(dev->transport, cause);
+    if (cause == SQ_VIRTIO_CAUSE_CONFIG)
+        count(&dev->counters.config_changes);
+    dev->transport->ops->interrupt(dev->transport, cause, q);
 }
 
 void sq_virtio_signal(struct sq_virtio_device *dev, unsigned q)
 {
     if (sq_queue_needs_interrupt(&dev->queue[q]))
-        interrupt(dev, SQ_VIRTIO_CAUSE_QUEUE);
+        interrupt(dev, SQ_VIRTIO_CAUSE_QUEUE, q);
 }
 
 void sq_virtio_again(struct sq_virtio_device *dev, unsigned q)
@@ -134,22 +140,39 @@ void sq_virtio_fail(struct sq_virtio_device *dev)
         atomic_fetch_or(&dev->status, (uint32_t)SQ_VIRTIO_NEEDS_RESET);
 
     count(&dev->counters.guest_errors);
+    count(&dev->counters.failures);
     for (unsigned q = 0; q < dev->ops->queue_count; q++)
         dev->queue[q].broken = true;
     if ((old & SQ_VIRTIO_DRIVER_OK) && !(old & SQ_VIRTIO_NEEDS_RESET))
-        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG);
+        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG, 0);
 }
 
 void sq_virtio_config_changed(struct sq_virtio_device *dev)
 {
     atomic_fetch_add(&dev->config_generation, 1);
     if (atomic_load(&dev->status) & SQ_VIRTIO_DRIVER_OK)
-        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG);
+        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG, 0);
 }
 
 void sq_virtio_post(struct sq_virtio_device *dev, uint32_t bits)
 {
     atomic_fetch_or(&dev->pending, bits);
+    sq_poller_post(dev->poller, &dev->work);
+}
+
+void sq_virtio_pause(struct sq_virtio_device *dev)
+{
+    pthread_mutex_lock(&dev->mutex);
+    lifecycle(dev);
+    dev->paused = true;
+    if (dev->active && dev->ops->pause)
+        dev->ops->pause(dev);
+    pthread_mutex_unlock(&dev->mutex);
+}
+
+void sq_virtio_resume(struct sq_virtio_device *dev)
+{
+    dev->paused = false;
     sq_poller_post(dev->poller, &dev->work);
 }
 

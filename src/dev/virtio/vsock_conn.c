@@ -39,6 +39,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "os/sock.h"
 
 /* Reads at most this often from a descriptor that is about to be closed. */
 #define DRAIN_READS 64
@@ -124,6 +125,7 @@ static void want(struct sq_vsock_conn *c, unsigned bits)
 
 void sq_vsock_conn_abort(struct sq_vsock_conn *c)
 {
+    count(&c->vsock->counters.aborted, 1);
     close_fd(c);
     c->state = SQ_VSOCK_CLOSING;
     c->want = 0;
@@ -185,7 +187,7 @@ static ssize_t write_fd(struct sq_vsock_conn *c, struct iovec *iov,
     ssize_t n;
 
     do {
-        n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = sendmsg(c->fd, &msg, SQ_MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 0;
@@ -203,6 +205,7 @@ static void flush(struct sq_vsock_conn *c)
         ssize_t n = write_fd(c, iov, 2);
 
         if (n < 0) {
+            count(&c->vsock->counters.write_failed, 1);
             in_broke(c);
             break;
         }
@@ -258,6 +261,7 @@ static void receive(struct sq_vsock_conn *c, const struct sq_chain *chain,
         ssize_t put = write_fd(c, iov, n);
 
         if (put < 0) {
+            count(&c->vsock->counters.write_failed, 1);
             in_broke(c);
         } else {
             done = (uint32_t)put;
@@ -406,6 +410,8 @@ static uint32_t read_fd(struct sq_vsock_conn *c,
     if (n <= 0) {
         c->readable = false;
         c->out_eof = true;
+        if (n < 0)
+            count(&c->vsock->counters.read_failed, 1);
         if (n < 0 && !c->in_done)
             in_broke(c);
         return 0;

@@ -441,12 +441,12 @@ static const struct field {
     F("rflags", rflags), F("mxcsr", mxcsr), F("cpl", cpl), F("mode", mode),
     F("interrupt shadow", irq_shadow), F("fs base", segbase[SEG_FS]),
     F("gs base", segbase[SEG_GS]),
-    F("xmm0", xmm[0]), F("xmm1", xmm[1]), F("xmm2", xmm[2]),
-    F("xmm3", xmm[3]), F("xmm4", xmm[4]), F("xmm5", xmm[5]),
-    F("xmm6", xmm[6]), F("xmm7", xmm[7]), F("xmm8", xmm[8]),
-    F("xmm9", xmm[9]), F("xmm10", xmm[10]), F("xmm11", xmm[11]),
-    F("xmm12", xmm[12]), F("xmm13", xmm[13]), F("xmm14", xmm[14]),
-    F("xmm15", xmm[15]),
+    F("ymm0", ymm[0]), F("ymm1", ymm[1]), F("ymm2", ymm[2]),
+    F("ymm3", ymm[3]), F("ymm4", ymm[4]), F("ymm5", ymm[5]),
+    F("ymm6", ymm[6]), F("ymm7", ymm[7]), F("ymm8", ymm[8]),
+    F("ymm9", ymm[9]), F("ymm10", ymm[10]), F("ymm11", ymm[11]),
+    F("ymm12", ymm[12]), F("ymm13", ymm[13]), F("ymm14", ymm[14]),
+    F("ymm15", ymm[15]),
 #define ST(n)                                                              \
     F("fpr" #n, x87.st[n].sig), F("fpr" #n " exponent", x87.st[n].se)
     ST(0), ST(1), ST(2), ST(3), ST(4), ST(5), ST(6), ST(7),

@@ -46,9 +46,11 @@ static void jc_new_gen(struct sq_x86_cpu *c, bool kernel_too)
     c->jc_gen[1] = ++top;
     if (kernel_too) {
         c->jc_gen[0] = ++top;
-        c->jc_local = false;
-        memset(c->jc_pages, 0, sizeof(c->jc_pages));
+        c->jc_local = c->jc_low = false;
+        memset(c->jc_pages[1], 0, sizeof(c->jc_pages[1]));
     }
+    if (!c->jc_low)
+        memset(c->jc_pages[0], 0, sizeof(c->jc_pages[0]));
     c->jc_key = (uint64_t)c->jc_gen[c->cpl == 3] << 48;
 }
 
@@ -140,10 +142,13 @@ void sq_x86_jc_enter(struct sq_x86_cpu *c, uint64_t gva,
     const struct sq_itlb_entry *e =
         &c->itlb[user][gva >> 12 & (SQ_ITLB_SIZE - 1)];
     uint64_t page = gva >> 12;
+    bool low = !(gva >> 63);
 
     if (!user && !(e->gpa & 1))
         c->jc_local = true;
-    c->jc_pages[page >> 6 & 63] |= 1ull << (page & 63);
+    if (!user && low)
+        c->jc_low = true;
+    c->jc_pages[!low][page >> 6 & 63] |= 1ull << (page & 63);
     jc->key = gva ^ c->jc_key;
     jc->block = b;
 }
@@ -180,8 +185,8 @@ void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
         entry_clear(&c->tlbs[u][k], k);
         c->itlb[u][gva >> 12 & (SQ_ITLB_SIZE - 1)].tag = 0;
     }
-    if (c->jc_pages[gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
-        sq_x86_jc_flush(c);
+    if (c->jc_pages[gva >> 63][gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
+        jc_new_gen(c, gva >> 63 || c->jc_low);
 }
 
 bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)

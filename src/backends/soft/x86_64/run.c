@@ -101,8 +101,11 @@ void sq_x86_exec_ud(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 
 void sq_x86_irq_recheck(struct sq_x86_cpu *c)
 {
-    if (c->rflags & FL_TF || c->nmi_pending || c->irq_shadow ||
-        (c->lapic && sq_lapic_events(c->lapic)))
+    /* A shadow alone keeps nothing out. What comes later finds it, even if
+     * the instruction that it was for has run: so it may delay an interrupt
+     * by one instruction more, which nobody can tell. */
+    if (c->rflags & FL_TF || c->nmi_pending || !c->lapic ||
+        sq_lapic_events(c->lapic))
         atomic_fetch_or(&c->attn, ATTN_IRQ);
 }
 

@@ -487,6 +487,7 @@ OP(hlt)
 {
     need_cpl0(c, i);
     end(c, i);
+    c->irq_shadow = false;
     c->run_state = SQUIB_X86_HALTED;
     sq_x86_leave_restart(c);
 }
@@ -582,15 +583,17 @@ OP(rdrand)
 }
 OP(rdseed)
 {
-    if (i->flags & IF_REP) { /* RDPID */
-        WR(64, i->rm, (uint32_t)c->tsc_aux);
-        NEXT;
-    }
     random_value(c, i);
     NEXT;
 }
 FAM1(rdrand, rdrand, NULL)
 FAM1(rdseed, rdseed, NULL)
+OP(rdpid)
+{
+    WR(64, i->rm, (uint32_t)c->tsc_aux);
+    NEXT;
+}
+FAM1(rdpid, rdpid, NULL)
 
 static void need_fsgsbase(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {

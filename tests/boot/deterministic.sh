@@ -28,16 +28,16 @@ same() { # what
     fi
 }
 
-hash_of soft,jit=off -- true || finish
+hash_of soft,jit=off,cpu=v2 -- true || finish
 first=$hash
 echo "# $first"
-hash_of soft,jit=off -- true && same "two boots end in the same state"
-hash_of soft,jit=on -- true && same "translated they do, too"
-hash_of soft,jit=on -- true && same "and again"
-hash_of soft,jit=eager -- true && same "and when all is translated"
-hash_of soft,jit=on --jit-limit 1000 -- true &&
+hash_of soft,jit=off,cpu=v2 -- true && same "two boots end in the same state"
+hash_of soft,jit=on,cpu=v2 -- true && same "translated they do, too"
+hash_of soft,jit=on,cpu=v2 -- true && same "and again"
+hash_of soft,jit=eager,cpu=v2 -- true && same "and when all is translated"
+hash_of soft,jit=on,cpu=v2 --jit-limit 1000 -- true &&
     same "and when only some of it is"
-hash_of soft,jit=on --seed 7 -- true || finish
+hash_of soft,jit=on,cpu=v2 --seed 7 -- true || finish
 if [ "$hash" != "$first" ]; then
     pass "another seed, another state"
 else
@@ -48,10 +48,10 @@ fi
 job='date +%Y-%m; a=$(date +%s); sleep 3000; b=$(date +%s)
 [ $((b - a)) -ge 3000 ] && [ $((b - a)) -lt 3010 ] && echo slept
 head -c 16 /dev/urandom | md5sum; cat /proc/sys/kernel/random/boot_id'
-hash_of soft,jit=off -- sh -c "$job" || finish
+hash_of soft,jit=off,cpu=v2 -- sh -c "$job" || finish
 first=$hash
 cp "$out" "$work/first"
-hash_of soft,jit=on -- sh -c "$job" && same "a job that sleeps repeats"
+hash_of soft,jit=on,cpu=v2 -- sh -c "$job" && same "a job that sleeps repeats"
 what="it prints the same, random numbers too"
 if cmp -s "$out" "$work/first" && grep -qx slept "$out" &&
     grep -qx 2026-01 "$out"; then

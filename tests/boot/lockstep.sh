@@ -7,7 +7,7 @@
 long=
 [ "${1-}" != --long ] || long=1
 need_guest
-backend=soft,jit=lockstep
+backend=soft,jit=lockstep,cpu=v3
 limited 20 "$SQUIB" run --backend "$backend" -- true </dev/null
 if [ "$status" != 0 ] && grep -q 'interpreting, as' "$err"; then
     skip "$(sed -n 's/^squib: interpreting, as //p' "$err")"
@@ -48,7 +48,7 @@ else
 fi
 
 what="the programs print the same as interpreted"
-backend=soft,jit=off
+backend=soft,jit=off,cpu=v3
 squib_run --deterministic -- sh -c "$job" </dev/null
 if ended "$what" 0; then
     if cmp -s "$out" "$work/lockstep"; then

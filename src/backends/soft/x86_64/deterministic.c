@@ -34,7 +34,8 @@ static bool run_translated(struct sq_x86_cpu *c, struct sq_x86_block *b)
         return false;
     }
     sq_jit_enter(c, b, most > 16384 ? 16384 : (int32_t)most);
-    c->budget = blocks_in(left(c));
+    if (c->budget > 0)
+        c->budget = blocks_in(left(c));
     return true;
 }
 

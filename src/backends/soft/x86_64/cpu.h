@@ -326,6 +326,18 @@ struct sq_x86_posted { /* writes not yet returned as exits */
     struct sq_x86_access access[SQ_POSTED_MAX];
 };
 
+/* Time in deterministic machines: the instruction count, and what halts
+ * have skipped (deterministic.h). */
+struct sq_x86_det {
+    uint64_t skipped_ns;
+    uint64_t until;  /* instruction count at which to look around */
+    uint64_t pause;  /* and at which to return to the caller */
+    bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
+};
+
+/* Where time begins there: 2026-01-01. */
+#define SQ_DET_DATE_S 1767225600ull
+
 /* --- reasons to look up from the run loop ---------------------------- */
 
 enum {
@@ -410,7 +422,8 @@ struct sq_x86_cpu {
     struct sq_soft_vm *vm;
     struct squib_exit *exit; /* where an exit is described */
     uint32_t index;
-    uint64_t rng_state; /* RDRAND's generator */
+    struct sq_x86_det *det; /* deterministic.h; NULL: real time */
+    uint64_t rng_state;     /* RDRAND's generator then */
 
     uint16_t jc_gen[2], jc_top; /* in use; the last one given */
     uint64_t large[16]; /* hashed set of the large pages in the TLBs */
@@ -493,8 +506,12 @@ _Noreturn void sq_x86_leave_restart(struct sq_x86_cpu *c);
  * have unmasked them. (run.c) */
 void sq_x86_irq_recheck(struct sq_x86_cpu *c);
 
-/* Guest time stamp counter: 1 GHz. (msr.c) */
+/* The time that the guest's clocks and timers go by, in ns. (msr.c) */
+uint64_t sq_x86_now(const struct sq_x86_cpu *c);
+/* Guest time stamp counter: 1 GHz; exactly at instruction i. (msr.c) */
 uint64_t sq_x86_tsc(const struct sq_x86_cpu *c);
+uint64_t sq_x86_tsc_at(const struct sq_x86_cpu *c,
+                       const struct sq_x86_insn *i);
 /* 0, or -1 for #GP. (msr.c) */
 int sq_x86_msr_read(struct sq_x86_cpu *c, uint32_t index, uint64_t *v);
 int sq_x86_msr_write(struct sq_x86_cpu *c, uint32_t index, uint64_t v);

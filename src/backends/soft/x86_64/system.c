@@ -579,7 +579,7 @@ OP(rdtsc)
 {
     if (c->cr4 & CR4_TSD && c->cpl != 0)
         sq_x86_gp(c, i, 0);
-    edx_eax(c, sq_x86_tsc(c));
+    edx_eax(c, sq_x86_tsc_at(c, i));
     NEXT;
 }
 /* No performance counters. */
@@ -604,12 +604,27 @@ FAM1(rdtsc, rdtsc, NULL)
 FAM1(rdpmc, rdpmc, NULL)
 FAM1(cpuid, cpuid, NULL)
 
+/* splitmix64 */
+static uint64_t next_seeded(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
 /* The guest may seed its generator from this alone, so it is the host's
- * own entropy every time. CF tells success. */
+ * own entropy every time, but in deterministic machines. CF tells success. */
 static void random_value(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {
     uint64_t v = 0;
-    bool ok = getentropy(&v, sizeof(v)) == 0;
+    bool ok = true;
+
+    if (c->det)
+        v = next_seeded(&c->rng_state);
+    else
+        ok = getentropy(&v, sizeof(v)) == 0;
 
     write_by_size(c, i, v);
     sq_set_status(c, ok ? FL_CF : 0);
@@ -741,7 +756,7 @@ OP(g7_r7)
     } else if (RM(i) == 1) { /* RDTSCP */
         if (c->cr4 & CR4_TSD && c->cpl != 0)
             sq_x86_gp(c, i, 0);
-        edx_eax(c, sq_x86_tsc(c));
+        edx_eax(c, sq_x86_tsc_at(c, i));
         c->gpr[R_CX] = (uint32_t)c->tsc_aux;
     } else {
         sq_x86_ud(c, i);

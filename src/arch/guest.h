@@ -29,7 +29,6 @@ struct sq_guest_arch {
     const char *package;     /* Debian's kernel */
     const char *cache;       /* name of the default in the kernel cache */
     const char *cmdline;     /* what its kernel needs to be told */
-    const char *no_pci;      /* and that, if there is no PCI bus */
     /* guest/ built for it; empty where the build could not. */
     const unsigned char *agent, *agent_end;
     int (*identify)(const char *path, struct sq_guest_kernel_id *out,

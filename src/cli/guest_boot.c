@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "cli/net_option.h"
 
+/* For kernels that would look for a PCI bus where there is none. */
+#define CMDLINE_NO_PCI "pci=off"
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
@@ -132,7 +134,7 @@ static int fill_spec(const struct sq_run_options *o,
     if (!rc)
         rc = sq_spec_append(spec, boot->kernel.guest->cmdline, err);
     if (!rc && !o->pci)
-        rc = sq_spec_append(spec, boot->kernel.guest->no_pci, err);
+        rc = sq_spec_append(spec, CMDLINE_NO_PCI, err);
     if (!rc && !o->console)
         rc = sq_spec_append(spec, "quiet", err);
     if (!rc && soft)

@@ -333,25 +333,11 @@ bool sq_run_mmds_patch(struct sq_call *call)
 
 static bool start(struct sq_call *call)
 {
-    struct sq_api *api = call->api;
-    struct sq_vm_spec *spec = calloc(1, sizeof(*spec));
     struct squib_error err = {0};
-    int rc;
 
-    if (!spec)
-        return sq_fault(&call->fault, "Start microvm error: out of memory");
-    rc = sq_resources_to_spec(&api->resources, spec, &err);
-    if (!rc) {
-        spec->boot_timer = api->boot_timer;
-        sq_resources_release(&api->resources);
-        rc = sq_control_start(api->control, spec, &err);
-        if (rc)
-            sq_resources_retake(&api->resources);
-    }
-    free(spec);
-    if (rc)
+    if (sq_api_boot(call->api, sq_control_start, &err))
         return sq_fault(&call->fault, "Start microvm error: %s", err.text);
-    sq_api_start_metrics(api);
+    sq_api_start_metrics(call->api);
     return true;
 }
 

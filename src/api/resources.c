@@ -13,7 +13,6 @@
 
 #include "base/err.h"
 #include "dev/host/tap.h"
-#include "vmm/config_json.h"
 
 #define VCPUS_MAX 32
 #define MTU_MIN 68
@@ -552,7 +551,7 @@ bool sq_resources_serial(struct sq_resources *r,
     return true;
 }
 
-/* --- to and from a spec ------------------------------------------------ */
+/* --- to a spec --------------------------------------------------------- */
 
 int sq_resources_to_spec(const struct sq_resources *r,
                          struct sq_vm_spec *spec, struct squib_error *err)
@@ -567,15 +566,6 @@ int sq_resources_to_spec(const struct sq_resources *r,
                                             : (uint32_t)r->mem_mib;
     if (!r->has_boot_args)
         rc = sq_spec_set(spec->cmdline, sizeof(spec->cmdline), "boot_args",
-                         SQ_CONFIG_CMDLINE_DEFAULT, err);
-    return rc ? rc : sq_config_finish_cmdline(spec, err);
-}
-
-void sq_resources_from_spec(struct sq_resources *r,
-                            const struct sq_vm_spec *spec)
-{
-    *r->spec = *spec;
-    r->mem_mib = spec->mem_mib;
-    r->has_boot_args = strcmp(spec->cmdline, SQ_CONFIG_CMDLINE_DEFAULT) != 0;
-    r->boot_path = true;
+                         SQ_SPEC_CMDLINE_DEFAULT, err);
+    return rc ? rc : sq_spec_finish_cmdline(spec, err);
 }

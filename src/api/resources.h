@@ -93,10 +93,6 @@ json_t *sq_resources_show(const struct sq_resources *r,
 /* A spec for sq_vmm_new(), its command line complete. */
 int sq_resources_to_spec(const struct sq_resources *r,
                          struct sq_vm_spec *spec, struct squib_error *err);
-/* What a configuration file described; before sq_config_finish_cmdline().
- */
-void sq_resources_from_spec(struct sq_resources *r,
-                            const struct sq_vm_spec *spec);
 
 /* Lets go of the socket and the taps, for the machine to take; and takes
  * the socket again if the machine could not start. */

@@ -2,6 +2,7 @@
 #include "vmm/config.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <squib/vm.h>
@@ -46,6 +47,30 @@ int sq_spec_append(struct sq_vm_spec *spec, const char *words,
         spec->cmdline[have] = ' ';
     memcpy(spec->cmdline + have + gap, words, add + 1);
     return 0;
+}
+
+int sq_spec_finish_cmdline(struct sq_vm_spec *spec, struct squib_error *err)
+{
+    const struct sq_drive_spec *d = &spec->drives[0];
+    char words[128];
+    int rc = sq_spec_append(spec, "pci=off", err);
+
+    for (uint32_t i = 0; i < spec->pmem_count && !rc; i++) {
+        if (!spec->pmems[i].is_root)
+            continue;
+        snprintf(words, sizeof(words), "root=/dev/pmem%u %s", i,
+                 spec->pmems[i].read_only ? "ro" : "rw");
+        return sq_spec_append(spec, words, err);
+    }
+    if (rc || !spec->drive_count || !d->is_root)
+        return rc;
+    if (d->partuuid[0])
+        snprintf(words, sizeof(words), "root=PARTUUID=%s %s", d->partuuid,
+                 d->read_only ? "ro" : "rw");
+    else
+        snprintf(words, sizeof(words), "root=/dev/vda %s",
+                 d->read_only ? "ro" : "rw");
+    return sq_spec_append(spec, words, err);
 }
 
 struct sq_drive_spec *sq_spec_drive_add(struct sq_vm_spec *spec,

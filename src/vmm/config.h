@@ -17,7 +17,6 @@
 
 #include "dev/ratelimit.h"
 #include "dev/virtio/balloon.h"
-#include "mmds/mmds.h"
 
 #define SQ_SPEC_PATH_MAX 4096
 #define SQ_SPEC_ID_MAX 64
@@ -27,6 +26,10 @@
 #define SQ_SPEC_TAP_MAX 15
 /* With the NUL; the kernel's own limit on x86 (COMMAND_LINE_SIZE). */
 #define SQ_SPEC_CMDLINE_MAX 2048
+/* What Firecracker boots with when boot_args is absent. */
+#define SQ_SPEC_CMDLINE_DEFAULT                                            \
+    "reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "   \
+    "i8042.dumbkbd swiotlb=noforce"
 #define SQ_SPEC_UDS_MAX 100 /* with the NUL; a Unix socket's path */
 #define SQ_SPEC_MEM_MIB_MIN 16u
 #define SQ_SPEC_MEM_MIB_MAX (512u * 1024u)
@@ -92,8 +95,6 @@ struct sq_vm_spec {
     uint32_t drive_count;
     struct sq_net_spec nets[SQ_SPEC_NETS_MAX];
     uint32_t net_count;
-    bool mmds; /* the metadata service has these settings */
-    struct sq_mmds_config mmds_config;
     bool vsock;
     uint32_t guest_cid;
     char vsock_path[SQ_SPEC_UDS_MAX]; /* "": the caller answers itself */
@@ -129,6 +130,9 @@ int sq_spec_set(char *dst, size_t dst_len, const char *what,
 /* Appends " words" to the kernel command line. */
 int sq_spec_append(struct sq_vm_spec *spec, const char *words,
                    struct squib_error *err);
+
+/* Adds what Firecracker adds to the command line: pci=off, root=... */
+int sq_spec_finish_cmdline(struct sq_vm_spec *spec, struct squib_error *err);
 
 /* Adds an empty drive and returns it, or NULL with SQUIB_E_INVAL in *err
  * when there are SQ_SPEC_DRIVES_MAX already. */

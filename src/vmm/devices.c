@@ -460,8 +460,6 @@ int sq_devices_build(struct sq_devices *devices,
         !sq_undo_push(env->undo, free_slots, devices) ||
         !sq_undo_push(env->undo, free_bridge, devices))
         return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
-    if (env->spec->mmds && env->mmds)
-        sq_mmds_configure(env->mmds, &env->spec->mmds_config);
     return build_virtio(devices, env, err);
 }
 

@@ -84,6 +84,7 @@ bool sq_check_vsock(struct sq_call *call);
 
 bool sq_run_action(struct sq_call *call);
 bool sq_run_boot_source(struct sq_call *call);
+bool sq_run_cpu_config(struct sq_call *call);
 bool sq_run_drive(struct sq_call *call);
 bool sq_run_entropy(struct sq_call *call);
 bool sq_run_get_config(struct sq_call *call);
@@ -114,7 +115,6 @@ bool sq_run_hinting_stop(struct sq_call *call);
 bool sq_run_drive_patch(struct sq_call *call);
 bool sq_run_net_patch(struct sq_call *call);
 
-bool sq_run_cpu_config(struct sq_call *call);
 bool sq_run_hotplug(struct sq_call *call);
 bool sq_run_hotplug_patch(struct sq_call *call);
 bool sq_run_mmds_config(struct sq_call *call);

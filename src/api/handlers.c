@@ -90,8 +90,15 @@ bool sq_run_machine(struct sq_call *call)
     if (call->request->method == SQ_HTTP_PUT) {
         b.smt.set = true; /* what is left out is reset */
         b.track_dirty_pages.set = true;
+        b.huge_pages.set = true;
     }
     return sq_resources_machine(&call->api->resources, &b, &call->fault);
+}
+
+bool sq_run_cpu_config(struct sq_call *call)
+{
+    return sq_resources_cpu(&call->api->resources, &call->body.cpu_config,
+                            &call->fault);
 }
 
 bool sq_run_boot_source(struct sq_call *call)

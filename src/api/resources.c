@@ -76,13 +76,16 @@ bool sq_resources_machine(struct sq_resources *r,
     uint64_t vcpus = b->vcpu_count.set ? b->vcpu_count.v : spec->vcpus;
     uint64_t mem_mib = b->mem_size_mib.set ? b->mem_size_mib.v : r->mem_mib;
     bool smt = b->smt.set ? b->smt.v : r->smt;
+    enum sq_memory_pages pages = b->huge_pages.set
+                                     ? (enum sq_memory_pages)b->huge_pages.v
+                                     : spec->pages;
 
     r->boot_path = true;
     if (vcpus < 1 || vcpus > VCPUS_MAX || (smt && vcpus > 1 && vcpus % 2))
         return sq_fault(fault, "Machine config error: The number of vCPUs "
                         "must be greater than 0, less than %d and must be 1 "
                         "or an even number if SMT is enabled.", VCPUS_MAX);
-    if (mem_mib == 0 || (b->huge_pages.v != SQ_HUGE_NONE && mem_mib % 2))
+    if (mem_mib == 0 || (pages != SQ_PAGES_NORMAL && mem_mib % 2))
         return sq_fault(fault, "Machine config error: The memory size (MiB) "
                         "is either 0, or not a multiple of the configured "
                         "page size.");
@@ -90,16 +93,14 @@ bool sq_resources_machine(struct sq_resources *r,
         return sq_fault(fault, "Machine config error: The memory size (MiB) "
                         "is smaller than the previously set balloon device "
                         "target size.");
-    if (b->huge_pages.v != SQ_HUGE_NONE)
-        return sq_fault(fault, "Machine config error: huge_pages %s is not "
-                        "supported yet", sq_huge_words[b->huge_pages.v]);
-    if (b->cpu_template.set && b->cpu_template.v != SQ_TEMPLATE_NONE)
-        return sq_fault(fault, "Machine config error: cpu_template %s is "
-                        "not supported yet",
-                        sq_template_words[b->cpu_template.v]);
     r->spec->vcpus = (uint32_t)vcpus;
     r->mem_mib = mem_mib;
     r->smt = smt;
+    r->spec->pages = pages;
+    if (b->cpu_template.set)
+        r->spec->cpu = (struct sq_cpu_template){
+            .name = (enum sq_cpu_name)b->cpu_template.v,
+        };
     if (b->track_dirty_pages.set)
         r->spec->dirty_log = b->track_dirty_pages.v;
     return true;

@@ -44,6 +44,10 @@ void sq_resources_fini(struct sq_resources *r);
 bool sq_resources_machine(struct sq_resources *r,
                           const struct sq_body_machine *b,
                           struct sq_fault *fault);
+/* cpu_config.c. A CPU template; it takes the place of a named one. */
+bool sq_resources_cpu(struct sq_resources *r,
+                      const struct sq_body_cpu_config *b,
+                      struct sq_fault *fault);
 bool sq_resources_boot_source(struct sq_resources *r,
                               const struct sq_body_boot_source *b,
                               struct sq_fault *fault);

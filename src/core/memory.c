@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@ struct squib_memory {
     size_t count;
     struct sq_memory_region region[SQ_MEMORY_REGIONS_MAX]; /* by gpa */
     struct sq_memory_watcher watcher;
+    enum sq_memory_pages pages;
 };
 
 int squib_memory_new(struct squib_memory **out, struct squib_error *err)
@@ -39,11 +41,20 @@ void squib_memory_free(struct squib_memory *mem)
     free(mem);
 }
 
-static int region_map(struct sq_memory_region *r, struct squib_error *err)
+void sq_memory_set_pages(struct squib_memory *mem,
+                         enum sq_memory_pages pages)
 {
+    mem->pages = pages;
+}
+
+static int region_map(struct sq_memory_region *r, enum sq_memory_pages pages,
+                      struct squib_error *err)
+{
+    bool pool = pages == SQ_PAGES_2M;
     void *hva;
 
-    r->fd = memfd_create("guest-memory", MFD_CLOEXEC);
+    r->fd = memfd_create("guest-memory", MFD_CLOEXEC |
+                         (pool ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
     if (r->fd < 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "guest memory: memfd");
     if (ftruncate(r->fd, (off_t)r->len) != 0) {
@@ -52,14 +63,20 @@ static int region_map(struct sq_memory_region *r, struct squib_error *err)
                          "guest memory: cannot size %llu MiB",
                          (unsigned long long)(r->len >> 20));
     }
+    /* Pages of the pool are reserved: none may be missing later. */
     hva = mmap(NULL, r->len, PROT_READ | PROT_WRITE,
-               MAP_SHARED | MAP_NORESERVE, r->fd, 0);
+               MAP_SHARED | (pool ? 0 : MAP_NORESERVE), r->fd, 0);
     if (hva == MAP_FAILED) {
+        int e = errno;
+
         close(r->fd);
-        return sq_err_os(err, SQUIB_E_OS, errno,
-                         "guest memory: cannot map %llu MiB",
-                         (unsigned long long)(r->len >> 20));
+        return sq_err_os(err, SQUIB_E_OS, e,
+                         "guest memory: cannot map %llu MiB%s",
+                         (unsigned long long)(r->len >> 20),
+                         pool ? " of huge pages (vm.nr_hugepages)" : "");
     }
+    if (pages == SQ_PAGES_TRANSPARENT)
+        (void)madvise(hva, r->len, MADV_HUGEPAGE); /* advice */
     r->hva = hva;
     return 0;
 }
@@ -111,7 +128,7 @@ int squib_memory_add(struct squib_memory *mem, struct squib_range range,
     int rc = range_check(mem, range, err);
 
     if (!rc)
-        rc = region_map(&r, err);
+        rc = region_map(&r, mem->pages, err);
     if (!rc)
         region_insert(mem, &r);
     return rc;

@@ -29,11 +29,22 @@ struct sq_memory_region {
     bool lent;
 };
 
+/* What the host backs guest RAM with; the order is the API's. */
+enum sq_memory_pages {
+    SQ_PAGES_NORMAL,
+    SQ_PAGES_TRANSPARENT, /* huge ones where the host finds some */
+    SQ_PAGES_2M,          /* of the host's pool of huge pages, or not at all */
+};
+
 /* Told after the host wrote guest memory. Any thread. */
 struct sq_memory_watcher {
     void (*wrote)(void *ctx, uint64_t gpa, uint64_t len);
     void *ctx;
 };
+
+/* Of ranges that are added from now on. */
+void sq_memory_set_pages(struct squib_memory *mem,
+                         enum sq_memory_pages pages);
 
 size_t sq_memory_region_count(const struct squib_memory *mem);
 const struct sq_memory_region *

@@ -55,6 +55,11 @@ int squib_backend_cpuid(const struct squib_backend *be,
     return be->cpuid(leaves, n, err);
 }
 
+bool squib_backend_extension(const struct squib_backend *be, uint32_t number)
+{
+    return be->extension && be->extension(number);
+}
+
 /* The backend or the variant of that name, or NULL. */
 static const struct squib_backend *named(const struct squib_backend *be,
                                          const char *name)

@@ -15,6 +15,7 @@ void sq_spec_init(struct sq_vm_spec *spec)
     memcpy(spec->backend, "auto", sizeof("auto"));
     spec->mem_mib = 128;
     spec->vcpus = 1;
+    spec->cpu.name = SQ_CPU_NO_NAME;
     spec->guest_cid = SQ_SPEC_CID_DEFAULT;
     spec->serial = SQ_SERIAL_LOG;
 }

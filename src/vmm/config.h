@@ -15,6 +15,8 @@
 
 #include <squib/error.h>
 
+#include "arch/x86_64/cpu_template.h"
+#include "core/memory.h"
 #include "dev/ratelimit.h"
 #include "dev/virtio/balloon.h"
 
@@ -91,6 +93,8 @@ struct sq_vm_spec {
     uint32_t mem_mib;
     uint32_t vcpus;
     bool dirty_log;
+    enum sq_memory_pages pages;
+    struct sq_cpu_template cpu;
     struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
     uint32_t drive_count;
     struct sq_net_spec nets[SQ_SPEC_NETS_MAX];

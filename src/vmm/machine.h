@@ -17,6 +17,7 @@
 struct sq_machine {
     struct sq_x86_entry entry;
     uint32_t vcpus;
+    const struct sq_cpu_template *cpu; /* the spec's */
     const struct squib_backend *backend;
 };
 

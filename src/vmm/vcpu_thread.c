@@ -153,7 +153,7 @@ int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
 #ifdef __linux__
         char name[16];
 
-        snprintf(name, sizeof(name), "vcpu %u", i);
+        snprintf(name, sizeof(name), "fc_vcpu %u", i & 0xff);
         pthread_setname_np(t->thread, name);
 #endif
     }

@@ -108,6 +108,10 @@ case $(busybox cat /proc/cmdline) in
     read -r line
     echo "got [$line] on $(busybox nproc) CPU"
     ;;
+*test=flags*)
+    busybox grep -q -w aes /proc/cpuinfo && echo "has aes"
+    busybox grep -q -w ssse3 /proc/cpuinfo && echo "has ssse3"
+    ;;
 *test=write*)
     busybox mount -t ext4 /dev/vda /mnt && w
     busybox umount /mnt && echo "unmounted"
@@ -192,6 +196,38 @@ if ended "$what" 0; then
     else
         fail "$what" "the guest did not answer"
     fi
+fi
+
+# --- the CPU -----------------------------------------------------------------
+what="a CPU as the machine has it"
+machine flags 1 false
+serve </dev/null
+if ended "$what" 0; then
+    console 'has ssse3' || fail "$what" "no flags"
+    console 'has aes' && pass "$what"
+fi
+what="a CPU template"
+bits=xxxxxx0xxxxxxxxxxxxxxxxxxxxxxxxx
+cat >"$work/cpu.json" <<END
+{"cpuid_modifiers": [{"leaf": "0x1", "subleaf": "0x0", "flags": 0,
+    "modifiers": [{"register": "ecx", "bitmap": "0b$bits"}]}]}
+END
+sed -i "2i \"cpu-config\": \"$work/cpu.json\"," "$config"
+serve </dev/null
+if ended "$what" 0; then
+    if console 'has aes' || ! console 'has ssse3'; then
+        fail "$what" "flags"
+    else
+        pass "$what"
+    fi
+fi
+what="a CPU template that the software CPU cannot have"
+if [ "$backend" = soft ]; then
+    # AVX
+    sed -i "s/0b$bits/0b1$(echo "$bits" | cut -c 5- | tr 0 x)/" \
+        "$work/cpu.json"
+    serve </dev/null
+    complains "$what" 1 "does not have bits" "leave them"
 fi
 
 # --- drives ------------------------------------------------------------------

@@ -129,6 +129,17 @@ static int backend_cpuid(struct squib_x86_cpuid *leaves, size_t *n,
     return rc;
 }
 
+static bool backend_extension(uint32_t number)
+{
+    int fd = sq_kvm_open(NULL);
+    int n = fd < 0 ? 0 : ioctl(fd, KVM_CHECK_EXTENSION,
+                               (unsigned long)number);
+
+    if (fd >= 0)
+        close(fd);
+    return n > 0;
+}
+
 static uint64_t backend_caps(void)
 {
     return SQUIB_CAP_HARDWARE | SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP |
@@ -142,5 +153,6 @@ const struct squib_backend sq_backend_kvm = {
     .caps = backend_caps,
     .probe = sq_kvm_probe,
     .cpuid = backend_cpuid,
+    .extension = backend_extension,
     .vm_new = sq_kvm_vm_new,
 };

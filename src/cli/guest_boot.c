@@ -2,6 +2,7 @@
 #include "cli/guest_boot.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "arch/agent_blob.h"
@@ -24,15 +25,16 @@
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
-size_t sq_guest_modules(const char *fstype, bool net,
+size_t sq_guest_modules(const char *fstype, bool disks, bool net,
                         const char *out[SQ_GUEST_MODULES_MAX])
 {
     size_t n = 0;
 
     out[n++] = "virtio_mmio";
     out[n++] = "vmw_vsock_virtio_transport";
-    if (fstype) {
+    if (fstype || disks)
         out[n++] = "virtio_blk";
+    if (fstype) {
         out[n++] = fstype;
         out[n++] = "overlay";
     }
@@ -41,11 +43,13 @@ size_t sq_guest_modules(const char *fstype, bool net,
     return n;
 }
 
-static int find_modules(const struct sq_guest_boot *boot, bool net,
+static int find_modules(const struct sq_run_options *o,
+                        const struct sq_guest_boot *boot,
                         struct sq_module_list *list, struct squib_error *err)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules(boot->root.fstype, net, wanted);
+    size_t n = sq_guest_modules(boot->root.fstype, o->disk_count > 0,
+                                sq_net_option_wanted(o->net), wanted);
     int rc;
 
     memset(list, 0, sizeof(*list));
@@ -61,17 +65,20 @@ static int find_modules(const struct sq_guest_boot *boot, bool net,
 }
 
 static int build_initramfs(const struct sq_run_options *o,
+                           const void *command, size_t command_len,
                            struct sq_guest_boot *boot,
                            struct squib_error *err)
 {
     struct sq_module_list modules;
-    char config[256];
+    char config[512], ports[128];
     struct sq_initramfs_spec spec = {
         .agent = sq_agent_start,
         .agent_len = (size_t)(sq_agent_end - sq_agent_start),
         .busybox = boot->root.busybox,
         .busybox_len = boot->root.busybox_len,
         .config = config,
+        .command = command,
+        .command_len = command_len,
     };
     int rc, n = 0;
 
@@ -79,7 +86,7 @@ static int build_initramfs(const struct sq_run_options *o,
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "this squib was built "
                           "without the guest agent\n  do: build it with "
                           "musl-gcc installed (apt install musl-tools)");
-    rc = find_modules(boot, sq_net_option_wanted(o->net), &modules, err);
+    rc = find_modules(o, boot, &modules, err);
     if (!rc) {
         config[0] = '\0';
         if (o->hostname)
@@ -88,6 +95,11 @@ static int build_initramfs(const struct sq_run_options *o,
         if (sq_net_option_is_user(o->net))
             n += snprintf(config + n, sizeof(config) - (size_t)n,
                           "net=" SQ_NET_USER_SETTING "\n");
+        sq_publish_setting(o->publish, o->publish_count, ports,
+                           sizeof(ports));
+        if (ports[0])
+            n += snprintf(config + n, sizeof(config) - (size_t)n,
+                          "publish=%s\n", ports);
         if (boot->root.fstype)
             snprintf(config + n, sizeof(config) - (size_t)n,
                      "root=/dev/vda\nrootfstype=%s\nrootmode=overlay\n",
@@ -116,6 +128,22 @@ static int add_root_drive(const struct sq_guest_boot *boot,
     d->is_root = true;
     return sq_spec_set(d->path, sizeof(d->path), "the root's path",
                        boot->root.image, err);
+}
+
+static int add_disks(const struct sq_run_options *o, struct sq_vm_spec *spec,
+                     struct squib_error *err)
+{
+    for (size_t i = 0; i < o->disk_count; i++) {
+        struct sq_drive_spec *d = sq_spec_drive_add(spec, err);
+
+        if (!d)
+            return SQUIB_E_INVAL;
+        snprintf(d->id, sizeof(d->id), "disk%zu", i + 1);
+        memcpy(d->path, o->disk[i].path, sizeof(d->path));
+        d->read_only = o->disk[i].read_only;
+        d->flush = true; /* what the guest syncs is on the disk */
+    }
+    return 0;
 }
 
 static int fill_spec(const struct sq_run_options *o,
@@ -147,15 +175,42 @@ static int fill_spec(const struct sq_run_options *o,
     if (!rc)
         rc = add_root_drive(boot, spec, err);
     if (!rc)
-        rc = sq_net_option_apply(o->net, spec, err);
+        rc = add_disks(o, spec, err);
+    if (!rc)
+        rc = sq_net_option_apply(o->net, o->no_host, spec, err);
     return rc;
+}
+
+/* A RUN message as the agent finds it in the initramfs: its payload. */
+static int encode(const struct sq_agent_command *cmd, uint8_t **out,
+                  size_t *len, struct squib_error *err)
+{
+    const size_t head = sizeof(struct sq_agent_header);
+    size_t size = cmd ? sq_agent_run_size(cmd) : 0;
+
+    *out = NULL;
+    *len = 0;
+    if (!cmd)
+        return 0;
+    if (!size)
+        return sq_err_set(err, SQUIB_E_INVAL, "the command line and the "
+                          "environment are too long");
+    *out = malloc(size);
+    if (!*out || sq_agent_run_encode(cmd, *out, size, len) != SQ_AGENT_OK)
+        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    *len -= head;
+    memmove(*out, *out + head, *len);
+    return 0;
 }
 
 int sq_guest_boot_prepare(const struct sq_run_options *o,
                           const struct squib_backend *backend,
+                          const struct sq_agent_command *alone,
                           struct sq_guest_boot *boot,
                           struct sq_vm_spec *spec, struct squib_error *err)
 {
+    uint8_t *command = NULL;
+    size_t command_len = 0;
     int rc;
 
     memset(boot, 0, sizeof(*boot));
@@ -165,7 +220,10 @@ int sq_guest_boot_prepare(const struct sq_run_options *o,
     sq_kernel_unpack(&boot->kernel);
     rc = sq_root_open(o->root, &boot->root, err);
     if (!rc)
-        rc = build_initramfs(o, boot, err);
+        rc = encode(alone, &command, &command_len, err);
+    if (!rc)
+        rc = build_initramfs(o, command, command_len, boot, err);
+    free(command);
     if (!rc)
         rc = fill_spec(o, backend, boot, spec, err);
     return rc;

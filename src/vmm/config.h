@@ -67,6 +67,7 @@ struct sq_net_spec {
     char id[SQ_SPEC_ID_MAX + 1]; /* [A-Za-z0-9_]+, unique */
     enum sq_net_kind kind;
     char tap[SQ_SPEC_TAP_MAX + 1];
+    bool no_host; /* USER: this host's services are out of reach */
     bool tap_must_exist; /* else one is made, as Firecracker does */
     char path[SQ_SPEC_PATH_MAX]; /* USER: the helper; SOCKET: the socket */
     bool has_mac; /* else the guest chooses; unique */

@@ -75,8 +75,8 @@ static int net_open(const struct sq_net_spec *n, struct sq_net_backend **out,
                                                      : SQ_TAP_CREATE,
                            out, err);
     case SQ_NET_USER:
-        return sq_net_stream_spawn(n->path, n->mtu ? n->mtu : 1500, out,
-                                   err);
+        return sq_net_stream_spawn(n->path, n->mtu ? n->mtu : 1500,
+                                   n->no_host, out, err);
     case SQ_NET_SOCKET:
         return sq_net_stream_connect(n->path, out, err);
     }

@@ -127,8 +127,10 @@ static int take_disk(struct sq_run_options *o, const char *value,
     d->path[len] = '\0';
     o->disk_count++;
     if (access(d->path, d->read_only ? R_OK : R_OK | W_OK) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "--disk %s%s", d->path,
-                         d->read_only ? "" : " (to read only: FILE:ro)");
+        return sq_err_set(err, SQUIB_E_OS, "--disk %.150s: %s\n  do: give a "
+                          "disk image that can be %s", d->path,
+                          strerror(errno), d->read_only
+                          ? "read" : "written, or FILE:ro");
     return 0;
 }
 

@@ -24,8 +24,8 @@
 
 /* What of a device is counted; see machine_metrics.c. */
 #define SQ_API_DEVICES_MAX (SQ_SPEC_DRIVES_MAX + SQ_SPEC_NETS_MAX + \
-                            SQ_SPEC_PMEMS_MAX + 4)
-#define SQ_API_DEVICE_METRICS 16
+                            SQ_SPEC_PMEMS_MAX + 5)
+#define SQ_API_DEVICE_METRICS 32
 
 struct sq_api {
     char id[65];

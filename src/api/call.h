@@ -116,9 +116,9 @@ bool sq_run_drive_patch(struct sq_call *call);
 bool sq_run_net_patch(struct sq_call *call);
 
 bool sq_run_hotplug(struct sq_call *call);
+bool sq_run_hotplug_get(struct sq_call *call);
 bool sq_run_hotplug_patch(struct sq_call *call);
 bool sq_run_mmds_config(struct sq_call *call);
-bool sq_run_no_device(struct sq_call *call);
 bool sq_run_pmem(struct sq_call *call);
 bool sq_run_pmem_patch(struct sq_call *call);
 bool sq_run_snapshot_create(struct sq_call *call);

@@ -113,7 +113,7 @@ const struct sq_endpoint sq_endpoints[] = {
     ROW(PUT, "cpu-config", NULL, NULL, SQ_PRE, READ(cpu_config),
         .run = sq_run_cpu_config, COUNT_BOTH(put_api, cpu_cfg)),
 
-    ROW(GET, "hotplug", "memory", NULL, SQ_POST, .run = sq_run_no_device,
+    ROW(GET, "hotplug", "memory", NULL, SQ_POST, .run = sq_run_hotplug_get,
         COUNT(get_api, hotplug_memory)),
     ROW(PUT, "hotplug", "memory", NULL, SQ_PRE, READ(hotplug),
         .run = sq_run_hotplug, COUNT_BOTH(put_api, hotplug_memory)),

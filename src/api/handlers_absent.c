@@ -8,8 +8,6 @@
 
 #include "api/call.h"
 
-#define NOT_FOUND "Failed perform action on device: Device not found"
-
 /* --- balloon ----------------------------------------------------------- */
 
 bool sq_check_balloon_path(struct sq_call *call)
@@ -47,47 +45,7 @@ bool sq_check_hinting(struct sq_call *call)
                     "json body of a request: %s.", why);
 }
 
-bool sq_run_no_device(struct sq_call *call)
-{
-    return sq_fault(&call->fault, "Internal VMM error: " NOT_FOUND);
-}
-
-/* --- memory hotplug, CPU templates ------------------------------------- */
-
-bool sq_run_hotplug(struct sq_call *call)
-{
-    static const char before[] = "Memory hotplug config error: ";
-    uint64_t total = call->body.hotplug.total_size_mib.v;
-    uint64_t slot = call->body.hotplug.slot_size_mib.v;
-    uint64_t block = call->body.hotplug.block_size_mib.v;
-
-    call->api->resources.boot_path = true;
-    if (block < 2)
-        return sq_fault(&call->fault, "%sBlock size must not be lower than "
-                        "2 MiB", before);
-    if (block & (block - 1))
-        return sq_fault(&call->fault, "%sBlock size must be a power of 2",
-                        before);
-    if (slot < 128)
-        return sq_fault(&call->fault, "%sSlot size must not be lower than "
-                        "128 MiB", before);
-    if (slot % block)
-        return sq_fault(&call->fault, "%sSlot size must be a multiple of "
-                        "block size (%u MiB)", before, (unsigned)block);
-    if (total < slot)
-        return sq_fault(&call->fault, "%sTotal size must not be lower than "
-                        "slot size (%u MiB)", before, (unsigned)slot);
-    if (total % slot)
-        return sq_fault(&call->fault, "%sTotal size must be a multiple of "
-                        "slot size (%u MiB)", before, (unsigned)slot);
-    return sq_fault(&call->fault, "%smemory hotplug is not supported yet",
-                    before);
-}
-
-bool sq_run_hotplug_patch(struct sq_call *call)
-{
-    return sq_fault(&call->fault, "Memory hotplug update error: " NOT_FOUND);
-}
+/* --- CPU templates ----------------------------------------------------- */
 
 /* --- snapshots --------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 #include "dev/host/disk.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/mem.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/pmem.h"
 
@@ -402,4 +403,55 @@ bool sq_run_hinting_status(struct sq_call *call)
     return sq_call_reply(call, json_pack("{s:I, s:o}", "host_cmd",
                                          (json_int_t)b.hinting.host_cmd,
                                          "guest_cmd", guest));
+}
+
+/* --- memory hotplug ---------------------------------------------------- */
+
+bool sq_run_hotplug(struct sq_call *call)
+{
+    return sq_resources_hotplug(&call->api->resources, &call->body.hotplug,
+                                &call->fault);
+}
+
+static int request_now(struct sq_vmm *vmm, void *data,
+                       struct squib_error *err)
+{
+    const uint32_t *requested_mib = data;
+
+    return sq_virtio_mem_request(sq_vmm_device(vmm, SQ_VIRTIO_ID_MEM, 0),
+                                 *requested_mib, err);
+}
+
+bool sq_run_hotplug_patch(struct sq_call *call)
+{
+    static const char before[] = "Memory hotplug update error: ";
+    uint32_t requested_mib =
+        (uint32_t)call->body.hotplug_patch.requested_size_mib.v;
+    struct squib_error err = {0};
+
+    if (!call->api->resources.spec->hotplug)
+        return sq_fault(&call->fault, "%s" NOT_FOUND, before);
+    if (sq_control_call(call->api->control, request_now, &requested_mib,
+                        sizeof(requested_mib), &err) == 0)
+        return true;
+    return sq_fault(&call->fault, "%sFailed to create memory hotplug "
+                    "device: %s", before, err.text);
+}
+
+bool sq_run_hotplug_get(struct sq_call *call)
+{
+    struct sq_vmm *vmm = sq_control_vmm(call->api->control);
+    struct sq_virtio_device *dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_MEM, 0);
+    struct sq_virtio_mem_status s;
+
+    if (!dev)
+        return sq_fault(&call->fault, "Internal VMM error: " NOT_FOUND);
+    s = sq_virtio_mem_status(dev);
+    return sq_call_reply(call, json_pack(
+        "{s:I, s:I, s:I, s:I, s:I}",
+        "block_size_mib", (json_int_t)s.sizes.block_mib,
+        "total_size_mib", (json_int_t)s.sizes.total_mib,
+        "slot_size_mib", (json_int_t)s.sizes.slot_mib,
+        "plugged_size_mib", (json_int_t)s.plugged_mib,
+        "requested_size_mib", (json_int_t)s.requested_mib));
 }

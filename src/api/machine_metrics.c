@@ -3,6 +3,7 @@
  * What the machine's devices and vCPUs have counted, under upstream's names.
  * To show one more counter of a device: a row in its table.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -10,6 +11,7 @@
 #include "base/util.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/mem.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
@@ -22,15 +24,35 @@ enum {
     SLOT_PMEMS = SLOT_NETS + SQ_SPEC_NETS_MAX,
     SLOT_SINGLE = SLOT_PMEMS + SQ_SPEC_PMEMS_MAX,
 };
-_Static_assert(SLOT_SINGLE + 4 == SQ_API_DEVICES_MAX, "a slot for each");
+_Static_assert(SLOT_SINGLE + 5 == SQ_API_DEVICES_MAX, "a slot for each");
+
+/* Where a row's counter stands. */
+enum source {
+    OWN,      /* the device's counters */
+    COMMON,   /* those that every virtio device has */
+    THROTTLE, /* its rate limiter */
+    SECOND,   /* its other one */
+    SOURCES,
+};
 
 struct row {
     enum sq_metric metric;
-    size_t off; /* in the device's counters */
+    enum source source;
+    bool latency;
+    size_t off; /* in the source */
 };
 
+#define FROM(source, type, group, name, member)                             \
+    {SQ_M_##group##_##name, source, false, offsetof(struct type, member)}
 #define ROW(type, group, name, member)                                      \
-    {SQ_M_##group##_##name,                                                 \
+    FROM(OWN, sq_virtio_##type##_counters, group, name, member)
+#define ALL(group, name, member)                                            \
+    FROM(COMMON, sq_virtio_counters, group, name, member)
+#define LIMITED(source, group, refused, woken)                              \
+    FROM(source, sq_throttle, group, refused, refusals),                    \
+    FROM(source, sq_throttle, group, woken, wakeups)
+#define TIMES(type, group, name, member)                                    \
+    {SQ_M_##group##_##name, OWN, true,                                      \
      offsetof(struct sq_virtio_##type##_counters, member)}
 
 static const struct row blk_rows[] = {
@@ -41,6 +63,15 @@ static const struct row blk_rows[] = {
     ROW(blk, block, write_bytes, written_bytes),
     ROW(blk, block, execute_fails, failed),
     ROW(blk, block, invalid_reqs_count, refused),
+    ROW(blk, block, no_avail_buffer, idle_notifications),
+    ROW(blk, block, remaining_reqs_count, left_waiting),
+    ROW(blk, block, update_count, swaps),
+    ALL(block, queue_event_count, queue_events[0]),
+    ALL(block, event_fails, failures),
+    LIMITED(THROTTLE, block, rate_limiter_throttled_events,
+            rate_limiter_event_count),
+    TIMES(blk, block, read_agg, read_latency),
+    TIMES(blk, block, write_agg, write_latency),
 };
 
 static const struct row net_rows[] = {
@@ -50,13 +81,24 @@ static const struct row net_rows[] = {
     ROW(net, net, rx_fails, rx_failed),
     ROW(net, net, rx_tap_event_count, rx_events),
     ROW(net, net, no_rx_avail_buffer, rx_no_buffers),
+    ROW(net, net, no_tx_avail_buffer, tx_idle),
     ROW(net, net, tx_bytes_count, tx_bytes),
     ROW(net, net, tx_packets_count, tx_frames),
     ROW(net, net, tx_count, tx_frames),
     ROW(net, net, tx_fails, tx_failed),
+    ROW(net, net, tap_write_fails, tx_failed),
     ROW(net, net, tx_malformed_frames, tx_malformed),
     ROW(net, net, tx_spoofed_mac_count, tx_spoofed),
+    ROW(net, net, tx_remaining_reqs_count, tx_left_waiting),
     ROW(net, net, activate_fails, activate_failed),
+    ALL(net, rx_queue_event_count, queue_events[SQ_VIRTIO_NET_RX]),
+    ALL(net, tx_queue_event_count, queue_events[SQ_VIRTIO_NET_TX]),
+    ALL(net, event_fails, failures),
+    LIMITED(THROTTLE, net, rx_rate_limiter_throttled,
+            rx_event_rate_limiter_count),
+    LIMITED(SECOND, net, tx_rate_limiter_throttled,
+            tx_rate_limiter_event_count),
+    TIMES(net, net, tap_write_agg, tx_latency),
 };
 
 static const struct row vsock_rows[] = {
@@ -66,12 +108,22 @@ static const struct row vsock_rows[] = {
     ROW(vsock, vsock, tx_packets_count, tx_packets),
     ROW(vsock, vsock, conns_added, conns_opened),
     ROW(vsock, vsock, conns_removed, conns_closed),
+    ROW(vsock, vsock, conns_killed, aborted),
+    ROW(vsock, vsock, conn_event_fails, bad_packets),
+    ROW(vsock, vsock, rx_read_fails, read_failed),
+    ROW(vsock, vsock, tx_write_fails, write_failed),
+    ALL(vsock, rx_queue_event_count, queue_events[0]),
+    ALL(vsock, tx_queue_event_count, queue_events[1]),
+    ALL(vsock, muxer_event_fails, failures),
 };
 
 static const struct row rng_rows[] = {
     ROW(rng, entropy, entropy_event_count, requests),
     ROW(rng, entropy, entropy_bytes, bytes),
     ROW(rng, entropy, host_rng_fails, host_errors),
+    ALL(entropy, entropy_event_fails, failures),
+    LIMITED(THROTTLE, entropy, entropy_rate_limiter_throttled,
+            rate_limiter_event_count),
 };
 
 static const struct row balloon_rows[] = {
@@ -85,14 +137,38 @@ static const struct row balloon_rows[] = {
     ROW(balloon, balloon, free_page_hint_count, hints),
     ROW(balloon, balloon, free_page_hint_freed, hint_bytes),
     ROW(balloon, balloon, free_page_hint_fails, hint_failures),
+    ALL(balloon, event_fails, failures),
+};
+
+static const struct row mem_rows[] = {
+    ALL(memory_hotplug, queue_event_count, queue_events[0]),
+    ALL(memory_hotplug, queue_event_fails, failures),
+    ROW(mem, memory_hotplug, plug_count, plugs),
+    ROW(mem, memory_hotplug, plug_bytes, plug_bytes),
+    ROW(mem, memory_hotplug, plug_fails, plugs_failed),
+    ROW(mem, memory_hotplug, unplug_count, unplugs),
+    ROW(mem, memory_hotplug, unplug_bytes, unplug_bytes),
+    ROW(mem, memory_hotplug, unplug_fails, unplugs_failed),
+    ROW(mem, memory_hotplug, unplug_discard_fails, discards_failed),
+    ROW(mem, memory_hotplug, unplug_all_count, unplug_alls),
+    ROW(mem, memory_hotplug, unplug_all_fails, unplug_alls_failed),
+    ROW(mem, memory_hotplug, state_count, states),
+    ROW(mem, memory_hotplug, state_fails, states_failed),
+    TIMES(mem, memory_hotplug, plug_agg, plug_latency),
+    TIMES(mem, memory_hotplug, unplug_agg, unplug_latency),
+    TIMES(mem, memory_hotplug, unplug_all_agg, unplug_all_latency),
+    TIMES(mem, memory_hotplug, state_agg, state_latency),
 };
 
 static const struct row pmem_rows[] = {
-    ROW(pmem, pmem, queue_event_count, flushes),
     ROW(pmem, pmem, event_fails, failed),
+    ALL(pmem, queue_event_count, queue_events[0]),
+    LIMITED(THROTTLE, pmem, rate_limiter_throttled_events,
+            rate_limiter_event_count),
 };
 
-#define MMDS(name) {SQ_M_mmds_##name, offsetof(struct sq_mmds_counters, name)}
+#define MMDS(name)                                                          \
+    {SQ_M_mmds_##name, OWN, false, offsetof(struct sq_mmds_counters, name)}
 static const struct row mmds_rows[] = {
     MMDS(rx_accepted), MMDS(rx_accepted_err), MMDS(rx_accepted_unusual),
     MMDS(rx_bad_eth), MMDS(rx_invalid_token), MMDS(rx_no_token),
@@ -100,39 +176,104 @@ static const struct row mmds_rows[] = {
     MMDS(tx_frames), MMDS(connections_created), MMDS(connections_destroyed),
 };
 
-/* The rows' counters of one device since the last line. */
+/* Every virtio device, besides its own. */
+static const struct row common_rows[] = {
+    ALL(interrupts, triggers, interrupts),
+    ALL(interrupts, config_updates, config_changes),
+};
+
+/* What one thing has counted since the last line. */
 struct counted {
     const struct row *rows;
     size_t count;
-    uint64_t diff[SQ_API_DEVICE_METRICS];
+    struct sq_metric_value value[SQ_API_DEVICE_METRICS];
 };
 
-static void count(struct sq_api *api, size_t slot, const struct row *rows,
-                  size_t rows_len, const void *counters, struct counted *out)
+static uint64_t load(const void *base, size_t off)
 {
-    _Static_assert(SQ_ARRAY_LEN(net_rows) <= SQ_API_DEVICE_METRICS,
-                   "room for the longest table");
+    const _Atomic uint64_t *at = (const void *)((const char *)base + off);
+
+    return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+/* Adds what is new to the metrics and to *out. `seen` is what was counted at
+ * the last line. */
+static void count_rows(struct sq_api *api, uint64_t *seen,
+                       const struct row *rows, size_t rows_len,
+                       const void *const source[SOURCES], bool alone,
+                       struct counted *out)
+{
     out->rows = rows;
     out->count = rows_len;
     for (size_t i = 0; i < rows_len; i++) {
-        const _Atomic uint64_t *at =
-            (const void *)((const char *)counters + rows[i].off);
-        uint64_t now = atomic_load_explicit(at, memory_order_relaxed);
+        const struct row *r = &rows[i];
+        const void *base = source[r->source];
+        struct sq_metric_value *v = &out->value[i];
+        size_t sum = r->latency ? offsetof(struct sq_latency, sum_us) : 0;
+        uint64_t now = load(base, r->off + sum);
 
-        out->diff[i] = now - api->counted[slot][i];
-        api->counted[slot][i] = now;
-        sq_metrics_add(&api->metrics, rows[i].metric, out->diff[i]);
+        *v = (struct sq_metric_value){.v = now - seen[i]};
+        seen[i] = now;
+        sq_metrics_add(&api->metrics, r->metric, v->v);
+        if (!r->latency)
+            continue;
+        v->min_us = load(base, r->off + offsetof(struct sq_latency, min_us));
+        v->max_us = load(base, r->off + offsetof(struct sq_latency, max_us));
+        /* Where devices are shown one by one, their sum has neither. */
+        if (alone)
+            sq_metrics_set_extremes(&api->metrics, r->metric, *v);
     }
 }
 
-static uint64_t device_value(const void *ctx, enum sq_metric which)
+/* One device. */
+struct group {
+    const struct row *rows;
+    size_t rows_len;
+    const void *own;
+    const struct sq_throttle *throttle, *second; /* or NULL */
+    bool alone; /* there is one at most */
+};
+
+static void count(struct sq_api *api, size_t slot,
+                  const struct sq_virtio_device *dev, const struct group *g,
+                  struct counted *out)
+{
+    const void *const source[SOURCES] = {
+        [OWN] = g->own,
+        [COMMON] = &dev->counters,
+        [THROTTLE] = g->throttle,
+        [SECOND] = g->second,
+    };
+    uint64_t *seen = api->counted[slot];
+    struct counted unused;
+
+    _Static_assert(SQ_ARRAY_LEN(net_rows) + SQ_ARRAY_LEN(common_rows) <=
+                       SQ_API_DEVICE_METRICS,
+                   "room for the longest table");
+    count_rows(api, seen, g->rows, g->rows_len, source, g->alone, out);
+    count_rows(api, seen + SQ_API_DEVICE_METRICS - SQ_ARRAY_LEN(common_rows),
+               common_rows, SQ_ARRAY_LEN(common_rows), source, true,
+               &unused);
+}
+
+static struct sq_metric_value device_value(const void *ctx,
+                                           enum sq_metric which)
 {
     const struct counted *c = ctx;
 
     for (size_t i = 0; i < c->count; i++)
         if (c->rows[i].metric == which)
-            return c->diff[i];
-    return 0;
+            return c->value[i];
+    return (struct sq_metric_value){0};
+}
+
+static void set_latency(struct sq_metrics *m, enum sq_metric which,
+                        const struct sq_vmm_latency *l)
+{
+    const struct sq_metric_value v = {l->sum_us, l->min_us, l->max_us};
+
+    sq_metrics_set(m, which, v.v);
+    sq_metrics_set_extremes(m, which, v);
 }
 
 static void count_vcpus(struct sq_api *api, struct sq_vmm *vmm)
@@ -149,7 +290,21 @@ static void count_vcpus(struct sq_api *api, struct sq_vmm *vmm)
     sq_metrics_set(m, SQ_M_vcpu_exit_mmio_write, v.mmio_writes);
     sq_metrics_set(m, SQ_M_vcpu_failures,
                    v.exits[SQUIB_EXIT_INTERNAL_ERROR]);
+    set_latency(m, SQ_M_vcpu_exit_io_in_agg, &v.pio[0]);
+    set_latency(m, SQ_M_vcpu_exit_io_out_agg, &v.pio[1]);
+    set_latency(m, SQ_M_vcpu_exit_mmio_read_agg, &v.mmio[0]);
+    set_latency(m, SQ_M_vcpu_exit_mmio_write_agg, &v.mmio[1]);
+    sq_metrics_set(m, SQ_M_uart_write_count, v.uart_sent);
+    sq_metrics_set(m, SQ_M_uart_read_count, v.uart_received);
+    sq_metrics_set(m, SQ_M_uart_missed_write_count, v.console_dropped);
+    sq_metrics_set(m, SQ_M_uart_rate_limiter_dropped_bytes,
+                   v.console_limited);
+    sq_metrics_set(m, SQ_M_i8042_read_count, v.i8042_reads);
+    sq_metrics_set(m, SQ_M_i8042_write_count, v.i8042_writes);
 }
+
+#define GROUP(kind, dev) kind##_rows, SQ_ARRAY_LEN(kind##_rows),             \
+                         sq_virtio_##kind##_counters(dev)
 
 /* Devices of which there is one at most. */
 static void count_single(struct sq_api *api, struct sq_vmm *vmm)
@@ -159,20 +314,29 @@ static void count_single(struct sq_api *api, struct sq_vmm *vmm)
     struct sq_virtio_device *rng = sq_vmm_device(vmm, SQ_VIRTIO_ID_RNG, 0);
     struct sq_virtio_device *balloon = sq_vmm_device(vmm,
                                                      SQ_VIRTIO_ID_BALLOON, 0);
+    struct sq_virtio_device *mem = sq_vmm_device(vmm, SQ_VIRTIO_ID_MEM, 0);
+    const void *const mmds[SOURCES] = {sq_mmds_counters(api->mmds)};
     size_t slot = SLOT_SINGLE;
     struct counted unused;
 
     if (vsock)
-        count(api, slot, vsock_rows, SQ_ARRAY_LEN(vsock_rows),
-              sq_virtio_vsock_counters(vsock), &unused);
+        count(api, slot, vsock,
+              &(struct group){GROUP(vsock, vsock), .alone = true}, &unused);
     if (rng)
-        count(api, slot + 1, rng_rows, SQ_ARRAY_LEN(rng_rows),
-              sq_virtio_rng_counters(rng), &unused);
+        count(api, slot + 1, rng,
+              &(struct group){GROUP(rng, rng),
+                              .throttle = sq_virtio_rng_throttle(rng),
+                              .alone = true},
+              &unused);
     if (balloon)
-        count(api, slot + 2, balloon_rows, SQ_ARRAY_LEN(balloon_rows),
-              sq_virtio_balloon_counters(balloon), &unused);
-    count(api, slot + 3, mmds_rows, SQ_ARRAY_LEN(mmds_rows),
-          sq_mmds_counters(api->mmds), &unused);
+        count(api, slot + 2, balloon,
+              &(struct group){GROUP(balloon, balloon), .alone = true},
+              &unused);
+    if (mem)
+        count(api, slot + 4, mem,
+              &(struct group){GROUP(mem, mem), .alone = true}, &unused);
+    count_rows(api, api->counted[slot + 3], mmds_rows,
+               SQ_ARRAY_LEN(mmds_rows), mmds, true, &unused);
 }
 
 /* Adds a line's part for each drive, interface and pmem. */
@@ -188,8 +352,10 @@ static size_t count_many(struct sq_api *api, struct sq_vmm *vmm,
         dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_BLK, i);
         if (!dev)
             break;
-        count(api, SLOT_DRIVES + i, blk_rows, SQ_ARRAY_LEN(blk_rows),
-              sq_virtio_blk_counters(dev), &counted[n]);
+        count(api, SLOT_DRIVES + i, dev,
+              &(struct group){GROUP(blk, dev),
+                              .throttle = sq_virtio_blk_throttle(dev)},
+              &counted[n]);
         snprintf(out[n].name, sizeof(out[n].name), "block_%s",
                  spec->drives[i].id);
         out[n++].group = "block";
@@ -198,8 +364,12 @@ static size_t count_many(struct sq_api *api, struct sq_vmm *vmm,
         dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_NET, i);
         if (!dev)
             break;
-        count(api, SLOT_NETS + i, net_rows, SQ_ARRAY_LEN(net_rows),
-              sq_virtio_net_counters(dev), &counted[n]);
+        count(api, SLOT_NETS + i, dev,
+              &(struct group){
+                  GROUP(net, dev),
+                  .throttle = sq_virtio_net_throttle(dev, SQ_VIRTIO_NET_RX),
+                  .second = sq_virtio_net_throttle(dev, SQ_VIRTIO_NET_TX)},
+              &counted[n]);
         snprintf(out[n].name, sizeof(out[n].name), "net_%s",
                  spec->nets[i].id);
         out[n++].group = "net";
@@ -208,8 +378,10 @@ static size_t count_many(struct sq_api *api, struct sq_vmm *vmm,
         dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_PMEM, i);
         if (!dev)
             break;
-        count(api, SLOT_PMEMS + i, pmem_rows, SQ_ARRAY_LEN(pmem_rows),
-              sq_virtio_pmem_counters(dev), &counted[n]);
+        count(api, SLOT_PMEMS + i, dev,
+              &(struct group){GROUP(pmem, dev),
+                              .throttle = sq_virtio_pmem_throttle(dev)},
+              &counted[n]);
         snprintf(out[n].name, sizeof(out[n].name), "pmem_%s",
                  spec->pmems[i].id);
         out[n++].group = "pmem";

@@ -62,13 +62,14 @@ bool sq_metrics_configure(struct sq_metrics *m,
     return true;
 }
 
-static json_t *show(enum kind kind, uint64_t value)
+static json_t *show(enum kind kind, struct sq_metric_value value)
 {
     if (kind == LATENCY)
-        return json_pack("{s:I, s:I, s:I}", "min_us", (json_int_t)0,
-                         "max_us", (json_int_t)0, "sum_us",
-                         (json_int_t)value);
-    return json_integer((json_int_t)value);
+        return json_pack("{s:I, s:I, s:I}", "min_us",
+                         (json_int_t)value.min_us, "max_us",
+                         (json_int_t)value.max_us, "sum_us",
+                         (json_int_t)value.v);
+    return json_integer((json_int_t)value.v);
 }
 
 static void add_device(json_t *root, const struct sq_metrics_device *d)
@@ -98,7 +99,13 @@ static json_t *line(struct sq_metrics *m,
     for (int i = 1; i < SQ_M_COUNT; i++) {
         uint64_t now = atomic_load_explicit(&m->now[i],
                                             memory_order_relaxed);
-        uint64_t v = rows[i].kind == STORE ? now : now - m->last[i];
+        struct sq_metric_value v = {
+            .v = rows[i].kind == STORE ? now : now - m->last[i],
+            .min_us = atomic_load_explicit(&m->min_us[i],
+                                           memory_order_relaxed),
+            .max_us = atomic_load_explicit(&m->max_us[i],
+                                           memory_order_relaxed),
+        };
 
         if (strcmp(group, rows[i].group) != 0) {
             group = rows[i].group;

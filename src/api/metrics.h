@@ -29,8 +29,16 @@ enum sq_metric {
     SQ_M_COUNT
 };
 
+/* What a line shows of one metric; the last two of a latency alone. */
+struct sq_metric_value {
+    uint64_t v; /* a count's difference, a latency's sum, a value */
+    uint64_t min_us, max_us;
+};
+
 struct sq_metrics {
     _Atomic uint64_t now[SQ_M_COUNT];
+    /* Of latencies, and not of those that devices show one by one. */
+    _Atomic uint64_t min_us[SQ_M_COUNT], max_us[SQ_M_COUNT];
     uint64_t last[SQ_M_COUNT];
     int fd; /* -1: not configured */
     bool emit_id;
@@ -53,6 +61,17 @@ static inline void sq_metrics_set(struct sq_metrics *m, enum sq_metric which,
     atomic_store_explicit(&m->now[which], value, memory_order_relaxed);
 }
 
+/* A latency's smallest and largest so far. */
+static inline void sq_metrics_set_extremes(struct sq_metrics *m,
+                                           enum sq_metric which,
+                                           struct sq_metric_value value)
+{
+    atomic_store_explicit(&m->min_us[which], value.min_us,
+                          memory_order_relaxed);
+    atomic_store_explicit(&m->max_us[which], value.max_us,
+                          memory_order_relaxed);
+}
+
 /* PUT /metrics, once. False with *fault filled. */
 bool sq_metrics_configure(struct sq_metrics *m,
                           const struct sq_body_metrics *b,
@@ -62,8 +81,8 @@ bool sq_metrics_configure(struct sq_metrics *m,
 struct sq_metrics_device {
     const char *group; /* "block" */
     char name[80];     /* "block_rootfs" */
-    /* Of the group's metrics, this device's difference. */
-    uint64_t (*value)(const void *ctx, enum sq_metric which);
+    /* Of the group's metrics, this device's part. */
+    struct sq_metric_value (*value)(const void *ctx, enum sq_metric which);
     const void *ctx;
 };
 

@@ -542,13 +542,49 @@ bool sq_resources_serial(struct sq_resources *r,
                          const struct sq_body_serial *b,
                          struct sq_fault *fault)
 {
-    if (b->rate_limiter.part.set && b->rate_limiter.size.v &&
-        b->rate_limiter.refill_time.v)
-        return sq_fault(fault, "Serial config error: rate limiters are not "
-                        "supported yet");
+    memset(&r->spec->serial_limit, 0, sizeof(r->spec->serial_limit));
+    update_bucket(&r->spec->serial_limit, &b->rate_limiter);
     if (!set_text(r->spec->serial_path, sizeof(r->spec->serial_path),
                   b->serial_out_path))
         return sq_fault(fault, "Serial config error: the path is too long");
+    return true;
+}
+
+/* --- memory hotplug ---------------------------------------------------- */
+
+bool sq_resources_hotplug(struct sq_resources *r,
+                          const struct sq_body_hotplug *b,
+                          struct sq_fault *fault)
+{
+    static const char before[] = "Memory hotplug config error: ";
+    uint64_t total = b->total_size_mib.v;
+    uint64_t slot = b->slot_size_mib.v;
+    uint64_t block = b->block_size_mib.v;
+
+    r->boot_path = true;
+    if (block < SQ_VIRTIO_MEM_BLOCK_MIB_MIN)
+        return sq_fault(fault, "%sBlock size must not be lower than %u MiB",
+                        before, SQ_VIRTIO_MEM_BLOCK_MIB_MIN);
+    if (block & (block - 1))
+        return sq_fault(fault, "%sBlock size must be a power of 2", before);
+    if (slot < SQ_VIRTIO_MEM_SLOT_MIB_MIN)
+        return sq_fault(fault, "%sSlot size must not be lower than %u MiB",
+                        before, SQ_VIRTIO_MEM_SLOT_MIB_MIN);
+    if (slot % block)
+        return sq_fault(fault, "%sSlot size must be a multiple of block "
+                        "size (%u MiB)", before, (unsigned)block);
+    if (total < slot)
+        return sq_fault(fault, "%sTotal size must not be lower than slot "
+                        "size (%u MiB)", before, (unsigned)slot);
+    if (total % slot)
+        return sq_fault(fault, "%sTotal size must be a multiple of slot "
+                        "size (%u MiB)", before, (unsigned)slot);
+    r->spec->hotplug = true;
+    r->spec->hotplug_sizes = (struct sq_virtio_mem_sizes){
+        .total_mib = (uint32_t)total,
+        .block_mib = (uint32_t)block,
+        .slot_mib = (uint32_t)slot,
+    };
     return true;
 }
 

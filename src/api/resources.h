@@ -72,6 +72,9 @@ bool sq_resources_balloon(struct sq_resources *r,
 bool sq_resources_entropy(struct sq_resources *r,
                           const struct sq_body_entropy *b,
                           struct sq_fault *fault);
+bool sq_resources_hotplug(struct sq_resources *r,
+                          const struct sq_body_hotplug *b,
+                          struct sq_fault *fault);
 bool sq_resources_serial(struct sq_resources *r,
                          const struct sq_body_serial *b,
                          struct sq_fault *fault);

@@ -131,6 +131,14 @@ static json_t *show_pmems(const struct sq_vm_spec *spec)
     return out;
 }
 
+static json_t *show_hotplug(const struct sq_virtio_mem_sizes *sizes)
+{
+    return json_pack("{s:I, s:I, s:I}",
+                     "total_size_mib", (json_int_t)sizes->total_mib,
+                     "block_size_mib", (json_int_t)sizes->block_mib,
+                     "slot_size_mib", (json_int_t)sizes->slot_mib);
+}
+
 static json_t *show_mmds(const struct sq_resources *r, struct sq_mmds *mmds)
 {
     json_t *ids = json_array();
@@ -161,7 +169,7 @@ json_t *sq_resources_show(const struct sq_resources *r,
 
     return json_pack(
         "{s:o, s:o, s:{s:s, s:s?, s:s?}, s:n, s:n, s:o, s:n, s:o, s:o,"
-        " s:o, s:o, s:o, s:n}",
+        " s:o, s:o, s:o, s:o}",
         "balloon", spec->balloon ? sq_resources_show_balloon(r)
                                  : json_null(),
         "drives", show_drives(spec),
@@ -184,5 +192,6 @@ json_t *sq_resources_show(const struct sq_resources *r,
                                          show_limiter(&spec->rng_limit))
                              : json_null(),
         "pmem", show_pmems(spec),
-        "memory-hotplug");
+        "memory-hotplug", spec->hotplug ? show_hotplug(&spec->hotplug_sizes)
+                                        : json_null());
 }

@@ -178,8 +178,10 @@ static void on_signal(void *ctx, int signo)
 
 static void on_chosen(void *ctx, const char *why)
 {
-    (void)ctx;
+    struct serve *s = ctx;
+
     sq_say("%s", why);
+    sq_log_info(&s->api.log, "%s", why);
 }
 
 static int on_starting(void *ctx, struct squib_error *err)

@@ -134,6 +134,45 @@ int squib_memory_add(struct squib_memory *mem, struct squib_range range,
     return rc;
 }
 
+int sq_memory_reserve(struct squib_memory *mem, struct squib_range range,
+                      void **hva, struct squib_error *err)
+{
+    struct sq_memory_region r = {
+        .gpa = range.gpa,
+        .len = range.len,
+        .reserved = true,
+        .hidden = true,
+    };
+    int rc = range_check(mem, range, err);
+
+    if (!rc)
+        /* The pool is not for memory that may never be used. */
+        rc = region_map(&r, mem->pages == SQ_PAGES_2M ? SQ_PAGES_NORMAL
+                                                      : mem->pages, err);
+    if (!rc) {
+        region_insert(mem, &r);
+        *hva = r.hva;
+    }
+    return rc;
+}
+
+void sq_memory_show(struct squib_memory *mem, uint64_t gpa, bool shown)
+{
+    for (size_t i = 0; i < mem->count; i++)
+        if (mem->region[i].reserved && mem->region[i].gpa == gpa)
+            atomic_store(&mem->region[i].hidden, !shown);
+}
+
+uint64_t sq_memory_present(const struct squib_memory *mem)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < mem->count; i++)
+        if (!mem->region[i].lent && !mem->region[i].hidden)
+            sum += mem->region[i].len;
+    return sum;
+}
+
 int sq_memory_lend(struct squib_memory *mem, struct squib_range range,
                    void *hva, struct squib_error *err)
 {
@@ -168,7 +207,7 @@ uint64_t squib_memory_size(const struct squib_memory *mem)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < mem->count; i++)
-        if (!mem->region[i].lent)
+        if (!mem->region[i].lent && !mem->region[i].reserved)
             sum += mem->region[i].len;
     return sum;
 }
@@ -190,7 +229,7 @@ region_of(const struct squib_memory *mem, uint64_t gpa)
     for (size_t i = 0; i < mem->count; i++) {
         const struct sq_memory_region *r = &mem->region[i];
 
-        if (gpa >= r->gpa && gpa - r->gpa < r->len)
+        if (gpa >= r->gpa && gpa - r->gpa < r->len && !r->hidden)
             return r;
     }
     return NULL;
@@ -203,6 +242,18 @@ void *sq_memory_ptr(const struct squib_memory *mem, uint64_t gpa,
 
     if (!r || len > r->len - (gpa - r->gpa))
         return NULL;
+    return r->hva + (gpa - r->gpa);
+}
+
+void *sq_memory_piece(const struct squib_memory *mem, uint64_t gpa,
+                      uint64_t *len)
+{
+    const struct sq_memory_region *r = region_of(mem, gpa);
+
+    if (!r)
+        return NULL;
+    if (*len > r->len - (gpa - r->gpa))
+        *len = r->len - (gpa - r->gpa);
     return r->hva + (gpa - r->gpa);
 }
 

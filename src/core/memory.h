@@ -10,6 +10,7 @@
 #ifndef SQ_CORE_MEMORY_H
 #define SQ_CORE_MEMORY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,10 @@ struct sq_memory_region {
     /* Not RAM but memory of a device, which maps and unmaps it: it counts
      * in no size and is never given back. */
     bool lent;
+    /* RAM that comes and goes: it counts in no size, and while it is hidden
+     * no pointer to it is given out. Any thread reads it. */
+    bool reserved;
+    _Atomic bool hidden;
 };
 
 /* What the host backs guest RAM with; the order is the API's. */
@@ -55,6 +60,11 @@ sq_memory_region_at(const struct squib_memory *mem, size_t i);
 void *sq_memory_ptr(const struct squib_memory *mem, uint64_t gpa,
                     uint64_t len);
 
+/* Pointer to as much of [gpa, gpa + *len) as lies in the region of its first
+ * byte, whose length is then *len. NULL where there is no memory. */
+void *sq_memory_piece(const struct squib_memory *mem, uint64_t gpa,
+                      uint64_t *len);
+
 /* Reports a write done through a pointer. Any thread, cheap. */
 void sq_memory_wrote(struct squib_memory *mem, uint64_t gpa, uint64_t len);
 
@@ -66,6 +76,18 @@ void sq_memory_wrote(struct squib_memory *mem, uint64_t gpa, uint64_t len);
 int sq_memory_lend(struct squib_memory *mem, struct squib_range range,
                    void *hva, struct squib_error *err);
 void sq_memory_take_back(struct squib_memory *mem, uint64_t gpa);
+
+/* Adds memory that is hidden at first; *hva is where it will be. The VM does
+ * not map it. While no other thread uses `mem`. Errors: as
+ * squib_memory_add(). */
+int sq_memory_reserve(struct squib_memory *mem, struct squib_range range,
+                      void **hva, struct squib_error *err);
+/* Hides or shows the reserved range at gpa. Any thread. */
+void sq_memory_show(struct squib_memory *mem, uint64_t gpa, bool shown);
+
+/* Bytes of RAM at this moment: squib_memory_size() and the reserved ranges
+ * that are shown. Any thread. */
+uint64_t sq_memory_present(const struct squib_memory *mem);
 
 /* Gives [gpa, gpa + len) back to the host: it reads as zeroes afterwards and
  * costs no memory until it is written again. Only whole host pages that are

@@ -19,6 +19,7 @@
 #include "core/memory.h"
 #include "dev/ratelimit.h"
 #include "dev/virtio/balloon.h"
+#include "dev/virtio/mem.h"
 
 #define SQ_SPEC_PATH_MAX 4096
 #define SQ_SPEC_ID_MAX 64
@@ -109,11 +110,15 @@ struct sq_vm_spec {
     struct sq_ratelimit_config rng_limit;
     bool balloon;
     struct sq_virtio_balloon_config balloon_config; /* <= mem_mib */
+    bool hotplug; /* memory that comes and goes while the guest runs */
+    struct sq_virtio_mem_sizes hotplug_sizes;
     bool boot_timer;
     enum sq_serial_mode serial;
     /* STDIO: output goes to this file or FIFO instead, and there is no
      * input. "": it does not. */
     char serial_path[SQ_SPEC_PATH_MAX];
+    /* Output beyond this many bytes is dropped; all zero: no limit. */
+    struct sq_bucket_config serial_limit;
 };
 
 /* The defaults: backend auto, 1 vCPU, 128 MiB, serial to the log. */

@@ -213,6 +213,21 @@ int sq_console_init(struct sq_console *c, struct sq_poller *poller,
     return 0;
 }
 
+void sq_console_limit(struct sq_console *c,
+                      const struct sq_bucket_config *limit)
+{
+    sq_bucket_init(&c->limit, limit, sq_now_ns());
+}
+
+void sq_console_lost(struct sq_console *c, uint64_t *dropped,
+                     uint64_t *limited)
+{
+    pthread_mutex_lock(&c->lock);
+    *dropped = c->dropped;
+    *limited = c->limited;
+    pthread_mutex_unlock(&c->lock);
+}
+
 void sq_console_destroy(struct sq_console *c)
 {
     if (c->watched)
@@ -244,6 +259,19 @@ static bool wait_room(struct sq_console *c)
     return true;
 }
 
+/* Lock held. */
+static bool within_limit(struct sq_console *c)
+{
+    if (!sq_bucket_limits(&c->limit))
+        return true;
+    if (sq_bucket_when(&c->limit, 1, sq_now_ns()) != 0) {
+        c->limited++;
+        return false;
+    }
+    sq_bucket_take(&c->limit, 1);
+    return true;
+}
+
 void sq_console_put(struct sq_console *c, const uint8_t *bytes, size_t len)
 {
     bool post = false;
@@ -251,7 +279,7 @@ void sq_console_put(struct sq_console *c, const uint8_t *bytes, size_t len)
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < len; i++) {
         keep_byte(c, bytes[i]);
-        if (c->fd < 0)
+        if (c->fd < 0 || !within_limit(c))
             continue;
         if (c->tail - c->head == SQ_CONSOLE_QUEUE && post) {
             sq_poller_post(c->poller, &c->work);

@@ -22,6 +22,7 @@
 
 #include <squib/error.h>
 
+#include "dev/ratelimit.h"
 #include "os/poller.h"
 
 #define SQ_CONSOLE_LINES 20
@@ -47,6 +48,8 @@ struct sq_console {
     uint8_t *queue;
     uint64_t head, tail;
     uint64_t dropped;
+    struct sq_bucket limit; /* a token is a byte */
+    uint64_t limited;       /* bytes that it kept from fd */
     bool stalled, closing;
     /* Event thread. */
     int fd; /* -1: none */
@@ -58,6 +61,14 @@ struct sq_console {
 /* out_fd is borrowed, -1 for none. Event thread. */
 int sq_console_init(struct sq_console *c, struct sq_poller *poller,
                     int out_fd, struct squib_error *err);
+/* What exceeds the rate does not reach the descriptor; the last lines have it
+ * nevertheless. Before the guest runs. */
+void sq_console_limit(struct sq_console *c,
+                      const struct sq_bucket_config *limit);
+/* Bytes that did not reach the descriptor: nobody took them, and the limit.
+ * Any thread. */
+void sq_console_lost(struct sq_console *c, uint64_t *dropped,
+                     uint64_t *limited);
 /* Event thread, after all vCPUs have ended. */
 void sq_console_destroy(struct sq_console *c);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "os/clock.h"
 
 enum next {
     NEXT_RUN,     /* back into the guest */
@@ -18,6 +19,7 @@ static enum next on_MMIO(const struct sq_dispatch *d, struct squib_exit *e,
                          struct sq_vcpu_metrics *m)
 {
     struct squib_exit_mmio *x = &e->mmio;
+    uint64_t start_ns = sq_now_ns();
     bool claimed;
 
     if (x->len == 0 || x->len > sizeof(x->data)) {
@@ -27,6 +29,7 @@ static enum next on_MMIO(const struct sq_dispatch *d, struct squib_exit *e,
     }
     claimed = x->write ? sq_bus_write(d->mmio, x->gpa, x->data, x->len)
                        : sq_bus_read(d->mmio, x->gpa, x->data, x->len);
+    sq_latency_add(&m->mmio[x->write], (sq_now_ns() - start_ns) / 1000);
     if (x->write)
         sq_counter_add(&m->mmio_writes, 1);
     if (!claimed)
@@ -38,6 +41,7 @@ static enum next on_PIO(const struct sq_dispatch *d, struct squib_exit *e,
                         struct sq_vcpu_metrics *m)
 {
     struct squib_exit_pio *x = &e->pio;
+    uint64_t start_ns = sq_now_ns();
     bool claimed;
 
     if (x->len == 0 || x->len > sizeof(x->data)) {
@@ -47,6 +51,7 @@ static enum next on_PIO(const struct sq_dispatch *d, struct squib_exit *e,
     }
     claimed = x->write ? sq_bus_write(d->pio, x->port, x->data, x->len)
                        : sq_bus_read(d->pio, x->port, x->data, x->len);
+    sq_latency_add(&m->pio[x->write], (sq_now_ns() - start_ns) / 1000);
     if (x->write)
         sq_counter_add(&m->pio_writes, 1);
     if (!claimed)
@@ -130,7 +135,7 @@ static enum next on_INTERNAL_ERROR(const struct sq_dispatch *d,
                                    struct sq_vcpu_metrics *m)
 {
     const struct squib_exit_internal_error *x = &e->internal_error;
-    char text[200];
+    char text[800];
 
     (void)m;
     snprintf(text, sizeof(text), "%s (%#" PRIx64 ", %#" PRIx64 ")",

@@ -11,6 +11,8 @@
 
 #include <squib/exit.h>
 
+#include "base/latency.h"
+
 struct sq_counter {
     _Atomic uint64_t n;
 };
@@ -36,6 +38,7 @@ struct sq_vcpu_metrics {
     struct sq_counter pio_unclaimed;
     struct sq_counter hypercalls_unknown;
     struct sq_counter insns; /* set when the vCPU ends, if counted */
+    struct sq_latency pio[2], mmio[2]; /* in the device: reads, writes */
 };
 
 #endif

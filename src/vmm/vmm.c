@@ -34,6 +34,9 @@ int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
     vmm->spec = *spec;
     vmm->env = *env;
+    vmm->machine.ops = sq_machine_ops(env->backend);
+    vmm->machine.backend = env->backend;
+    vmm->machine.vcpus = spec->vcpus;
     vmm->ended.fn = on_ended;
     vmm->ended.ctx = vmm;
     sq_lifecycle_init(&vmm->life);
@@ -81,6 +84,7 @@ int sq_vmm_pause(struct sq_vmm *vmm, struct squib_error *err)
         return rc;
     sq_vcpus_command(&vmm->vcpus, SQ_VCPU_PAUSE);
     sq_vcpus_wait_paused(&vmm->vcpus);
+    sq_devices_pause(&vmm->devices);
     return sq_lifecycle_step(&vmm->life, SQUIB_PHASE_PAUSED, err);
 }
 
@@ -90,6 +94,7 @@ int sq_vmm_resume(struct sq_vmm *vmm, struct squib_error *err)
 
     if (rc)
         return rc;
+    sq_devices_resume(&vmm->devices);
     sq_vcpus_command(&vmm->vcpus, SQ_VCPU_RUN);
     return sq_lifecycle_step(&vmm->life, SQUIB_PHASE_RUNNING, err);
 }
@@ -115,7 +120,8 @@ struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm)
 
 bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm)
 {
-    return sq_i8042_ctrl_alt_del(&vmm->devices.legacy.i8042);
+    return vmm->devices.has_keyboard &&
+           sq_i8042_ctrl_alt_del(&vmm->devices.legacy.i8042);
 }
 
 struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
@@ -149,7 +155,19 @@ void sq_vmm_drain_console(struct sq_vmm *vmm, uint64_t wait_ns)
     sq_console_drain(&vmm->console, wait_ns);
 }
 
-void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
+static void add_latency(struct sq_vmm_latency *sum,
+                        const struct sq_latency *l)
+{
+    uint64_t min = atomic_load(&l->min_us), max = atomic_load(&l->max_us);
+
+    if (min && (min < sum->min_us || !sum->min_us))
+        sum->min_us = min;
+    if (max > sum->max_us)
+        sum->max_us = max;
+    sum->sum_us += atomic_load(&l->sum_us);
+}
+
+void sq_vmm_metrics(struct sq_vmm *vmm, struct sq_vmm_metrics *out)
 {
     const struct sq_legacy *l = &vmm->devices.legacy;
 
@@ -160,6 +178,8 @@ void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
         .i8042_writes = atomic_load(&l->i8042.counters.writes),
         .i8042_resets = atomic_load(&l->i8042.counters.resets),
     };
+    sq_console_lost(&vmm->console, &out->console_dropped,
+                    &out->console_limited);
     for (uint32_t i = 0; i < vmm->spec.vcpus; i++) {
         const struct sq_vcpu_metrics *m = &vmm->vcpus.thread[i].metrics;
 
@@ -171,5 +191,14 @@ void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out)
         out->pio_unclaimed += sq_counter_get(&m->pio_unclaimed);
         out->hypercalls_unknown += sq_counter_get(&m->hypercalls_unknown);
         out->insns += sq_counter_get(&m->insns);
+        for (unsigned w = 0; w < 2; w++) {
+            add_latency(&out->pio[w], &m->pio[w]);
+            add_latency(&out->mmio[w], &m->mmio[w]);
+        }
     }
+}
+
+const char *sq_vmm_summary(const struct sq_vmm *vmm)
+{
+    return vmm->vcpus.thread[0].summary;
 }

@@ -106,7 +106,17 @@ struct sq_vmm_metrics {
     uint64_t insns; /* 0 while running or when not counted */
     uint64_t uart_sent, uart_received; /* bytes */
     uint64_t i8042_reads, i8042_writes, i8042_resets;
+    /* Bytes of console output: nobody took them; the limit was reached. */
+    uint64_t console_dropped, console_limited;
+    /* In the device: reads, writes. */
+    struct sq_vmm_latency {
+        uint64_t min_us, max_us, sum_us;
+    } pio[2], mmio[2];
 };
-void sq_vmm_metrics(const struct sq_vmm *vmm, struct sq_vmm_metrics *out);
+void sq_vmm_metrics(struct sq_vmm *vmm, struct sq_vmm_metrics *out);
+
+/* What the backend says of the run of vCPU 0, a line at most; "" when it
+ * says nothing. After the vCPUs have ended. */
+const char *sq_vmm_summary(const struct sq_vmm *vmm);
 
 #endif

@@ -265,6 +265,32 @@ static void flood_with_reader(void **state)
     assert_int_equal(f->console.dropped, 0);
 }
 
+/* What exceeds the limit is dropped and counted; the last lines are whole. */
+static void limit_drops(void **state)
+{
+    struct fixture *f = *state;
+    const struct sq_bucket_config limit = {
+        .size = 10,
+        .one_time_burst = 6,
+        .refill_ms = 3600000, /* no more comes while this runs */
+    };
+    uint64_t dropped, limited;
+    char got[64] = "";
+
+    init(f, f->pipe[1]);
+    sq_console_limit(&f->console, &limit);
+    put(f, "0123456789abcdefghij\n");
+    sq_console_drain(&f->console, 1000000000u);
+    assert_int_equal(read(f->pipe[0], got, sizeof(got)), 16);
+    assert_string_equal(got, "0123456789abcdef");
+    sq_console_lost(&f->console, &dropped, &limited);
+    assert_int_equal(dropped, 0);
+    assert_int_equal(limited, 5);
+    tail(f);
+    assert_int_equal(f->count, 1);
+    assert_string_equal(f->lines[0], "0123456789abcdefghij");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -274,7 +300,7 @@ int main(void)
         TEST(remembers_a_panic),
         TEST(delivers_to_a_pipe), TEST(delivers_to_a_file),
         TEST(flood_without_reader), TEST(gone_reader),
-        TEST(flood_with_reader),
+        TEST(flood_with_reader), TEST(limit_drops),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

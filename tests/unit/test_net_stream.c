@@ -337,8 +337,8 @@ static void starts_a_helper(void **state)
         print_message("skip: started under an emulator\n");
         skip();
     }
-    assert_int_equal(sq_net_stream_spawn("/nonexistent/helper", 1400, false, &net,
-                                         &err), SQUIB_E_NOTFOUND);
+    assert_int_equal(sq_net_stream_spawn("/nonexistent/helper", 1400, false,
+                                         &net, &err), SQUIB_E_NOTFOUND);
     assert_non_null(strstr(err.text, "/nonexistent/helper"));
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/helper", dir);

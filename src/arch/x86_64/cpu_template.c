@@ -153,8 +153,13 @@ int sq_cpu_template_check(const struct sq_cpu_template *t,
     size_t n = SQUIB_X86_CPUID_MAX;
     int rc;
 
-    if (t->name == SQ_CPU_NO_NAME && !t->cap_count && !t->cpuid_count)
+    if (t->name == SQ_CPU_NO_NAME && !t->cap_count && !t->cpuid_count &&
+        !t->msr_count)
         return 0;
+    if (squib_backend_arch(backend) != SQUIB_ARCH_X86_64)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "CPU templates are for "
+                          "x86-64 guests; the backend's are %s",
+                          squib_arch_name(squib_backend_arch(backend)));
     for (uint32_t i = 0; i < t->cap_count; i++)
         if (!squib_backend_extension(backend, t->cap[i]))
             return sq_err_set(err, SQUIB_E_NOSUPPORT, "Kvm error: Missing "

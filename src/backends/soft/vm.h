@@ -21,7 +21,7 @@ struct sq_soft_vcpu;
 struct sq_soft_slot {
     uint64_t gpa, len;
     uint8_t *hva;
-    uint32_t prot;
+    _Atomic uint32_t prot; /* may change while vCPUs run */
     struct sq_code_page *pages; /* one a guest page */
     _Atomic uint64_t *dirty;    /* one bit a page; NULL: not logged */
 };
@@ -39,6 +39,7 @@ struct sq_soft_vm {
     struct sq_ioapic ioapic;
     uint64_t start_ns; /* guest TSC zero */
     unsigned jit_heat; /* executions before translation, 0: never */
+    bool lockstep;     /* the interpreter checks the translator */
 };
 
 /* The slot that holds gpa, or NULL. */

@@ -155,7 +155,7 @@ static uint64_t discard_blocks(struct balloon *b, _Atomic uint64_t *bytes,
     uint64_t sum = 0;
 
     /* Nobody has more than all of it: that would only cost time. */
-    if (c->writable_len > squib_memory_size(b->dev.mem)) {
+    if (c->writable_len > sq_memory_present(b->dev.mem)) {
         count(&b->dev.counters.guest_errors, 1);
         count(failures, 1);
         return 0;

@@ -128,17 +128,9 @@ static void finish(struct request *r, enum request_status status)
     slot_release(r);
 }
 
-/* One writer: no locked instruction is needed. */
-static void latency(struct sq_virtio_blk_latency *l, const struct request *r)
+static void latency(struct sq_latency *l, const struct request *r)
 {
-    uint64_t us = (sq_now_ns() - r->start_ns) / 1000;
-    uint64_t min = atomic_load_explicit(&l->min_us, memory_order_relaxed);
-
-    if (us < min || min == 0)
-        atomic_store_explicit(&l->min_us, us, memory_order_relaxed);
-    if (us > atomic_load_explicit(&l->max_us, memory_order_relaxed))
-        atomic_store_explicit(&l->max_us, us, memory_order_relaxed);
-    count(&l->sum_us, us);
+    sq_latency_add(l, (sq_now_ns() - r->start_ns) / 1000);
 }
 
 static void finish_disk(struct request *r, int error)
@@ -428,10 +420,13 @@ static void notify(struct sq_virtio_device *dev, unsigned q)
         sq_queue_quiet(&dev->queue[q]);
         while (budget && next(blk))
             budget--;
+        if (budget == BATCH && !blk->stalled && !blk->throttle.waiting)
+            count(&blk->counters.idle_notifications, 1);
     } while (budget && !blk->stalled && !blk->throttle.waiting &&
              sq_queue_rearm(&dev->queue[q]));
     sq_disk_kick(blk->disk);
     blk->processing = false;
+    count(&blk->counters.left_waiting, sq_queue_waiting(&dev->queue[q]));
     if (!budget)
         sq_virtio_again(dev, q);
     sq_virtio_signal(dev, q);
@@ -445,6 +440,15 @@ static void reset(struct sq_virtio_device *dev)
     blk->stalled = false;
     sq_throttle_reset(&blk->throttle);
     drain(blk);
+}
+
+/* What is under way ends; what waits in the queue stays there. */
+static void drain_to_pause(struct sq_virtio_device *dev)
+{
+    struct blk *blk = blk_of(dev);
+
+    drain(blk);
+    settled(blk);
 }
 
 static void blk_free(struct sq_virtio_device *dev)
@@ -465,6 +469,7 @@ static const struct sq_virtio_ops blk_ops = {
     .queue_size = QUEUE_SIZE,
     .reset = reset,
     .notify = notify,
+    .pause = drain_to_pause,
     .free = blk_free,
 };
 
@@ -531,17 +536,6 @@ static bool lock(struct blk *blk)
     return false;
 }
 
-void sq_virtio_blk_drain(struct sq_virtio_device *dev)
-{
-    struct blk *blk = blk_of(dev);
-    bool live = lock(blk);
-
-    drain(blk);
-    if (live)
-        settled(blk);
-    sq_virtio_leave(dev);
-}
-
 int sq_virtio_blk_swap(struct sq_virtio_device *dev, struct sq_disk *disk,
                        struct squib_error *err)
 {
@@ -558,6 +552,7 @@ int sq_virtio_blk_swap(struct sq_virtio_device *dev, struct sq_disk *disk,
     live = lock(blk);
     drain(blk);
     attach(blk, disk);
+    count(&blk->counters.swaps, 1);
     fill_config(blk);
     sq_virtio_config_changed(dev);
     if (live)

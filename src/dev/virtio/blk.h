@@ -5,6 +5,7 @@
 
 #include <squib/error.h>
 
+#include "base/latency.h"
 #include "dev/host/disk.h"
 #include "dev/virtio/device.h"
 #include "dev/virtio/throttle.h"
@@ -26,17 +27,16 @@ struct sq_virtio_blk_config {
     const char *id; /* GET_ID; cut at 20 bytes; copied */
 };
 
-/* From a request's start to its end, over the device's life. */
-struct sq_virtio_blk_latency {
-    _Atomic uint64_t min_us, max_us, sum_us;
-};
-
 struct sq_virtio_blk_counters {
     _Atomic uint64_t reads, writes, flushes, discards; /* done, good */
     _Atomic uint64_t read_bytes, written_bytes;
     _Atomic uint64_t failed;  /* host I/O errors */
     _Atomic uint64_t refused; /* out of bounds, read-only, unsupported */
-    struct sq_virtio_blk_latency read_latency, write_latency;
+    _Atomic uint64_t idle_notifications; /* that brought no request */
+    _Atomic uint64_t left_waiting; /* requests, after a turn */
+    _Atomic uint64_t swaps;        /* of the disk */
+    /* From a request's start to its end. */
+    struct sq_latency read_latency, write_latency;
 };
 
 /* The device is read-only exactly when the disk is. Errors:
@@ -44,11 +44,6 @@ struct sq_virtio_blk_counters {
  * transport, or with dev->ops->free(dev) while no transport has it. */
 int sq_virtio_blk_new(const struct sq_virtio_blk_config *config,
                       struct sq_virtio_device **out, struct squib_error *err);
-
-/* Waits until the disk has done all that was submitted: what a snapshot or
- * a check of the image needs. Event thread; vCPUs may run, but then more
- * may follow at once. */
-void sq_virtio_blk_drain(struct sq_virtio_device *dev);
 
 /*
  * Puts another disk in the place of the present one, as when a medium is

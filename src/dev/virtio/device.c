@@ -40,11 +40,13 @@ static void run(void *ctx)
 
     pthread_mutex_lock(&dev->mutex);
     lifecycle(dev);
-    if (dev->active) {
+    if (dev->active && !dev->paused) {
         bits = atomic_fetch_and(&dev->pending, ~SQ_VIRTIO_PENDING_QUEUES);
         for (unsigned q = 0; q < dev->ops->queue_count; q++)
-            if (bits & SQ_VIRTIO_PENDING_QUEUE(q))
+            if (bits & SQ_VIRTIO_PENDING_QUEUE(q)) {
+                count(&dev->counters.queue_events[q]);
                 dev->ops->notify(dev, q);
+            }
     }
     pthread_mutex_unlock(&dev->mutex);
 }
@@ -114,6 +116,8 @@ static void interrupt(struct sq_virtio_device *dev,
                       enum sq_virtio_cause cause)
 {
     count(&dev->counters.interrupts);
+    if (cause == SQ_VIRTIO_CAUSE_CONFIG)
+        count(&dev->counters.config_changes);
     dev->interrupt(dev->transport, cause);
 }
 
@@ -134,6 +138,7 @@ void sq_virtio_fail(struct sq_virtio_device *dev)
         atomic_fetch_or(&dev->status, (uint32_t)SQ_VIRTIO_NEEDS_RESET);
 
     count(&dev->counters.guest_errors);
+    count(&dev->counters.failures);
     for (unsigned q = 0; q < dev->ops->queue_count; q++)
         dev->queue[q].broken = true;
     if ((old & SQ_VIRTIO_DRIVER_OK) && !(old & SQ_VIRTIO_NEEDS_RESET))
@@ -150,6 +155,22 @@ void sq_virtio_config_changed(struct sq_virtio_device *dev)
 void sq_virtio_post(struct sq_virtio_device *dev, uint32_t bits)
 {
     atomic_fetch_or(&dev->pending, bits);
+    sq_poller_post(dev->poller, &dev->work);
+}
+
+void sq_virtio_pause(struct sq_virtio_device *dev)
+{
+    pthread_mutex_lock(&dev->mutex);
+    lifecycle(dev);
+    dev->paused = true;
+    if (dev->active && dev->ops->pause)
+        dev->ops->pause(dev);
+    pthread_mutex_unlock(&dev->mutex);
+}
+
+void sq_virtio_resume(struct sq_virtio_device *dev)
+{
+    dev->paused = false;
     sq_poller_post(dev->poller, &dev->work);
 }
 

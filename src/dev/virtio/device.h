@@ -47,6 +47,7 @@ enum sq_virtio_id {
     SQ_VIRTIO_ID_RNG = 4,
     SQ_VIRTIO_ID_BALLOON = 5,
     SQ_VIRTIO_ID_VSOCK = 19,
+    SQ_VIRTIO_ID_MEM = 24,
     SQ_VIRTIO_ID_PMEM = 27,
 };
 
@@ -89,6 +90,9 @@ struct sq_virtio_ops {
     void (*reset)(struct sq_virtio_device *dev);
     /* The driver notified queue q, or may have. Never before activate. */
     void (*notify)(struct sq_virtio_device *dev, unsigned q);
+    /* No notify() follows until the device may go on: end what is under way
+     * for the host's side to be at rest. Only while active. Optional. */
+    void (*pause)(struct sq_virtio_device *dev);
     /* The driver wrote [off, off + len) of `config` (already stored, within
      * bounds). NULL: configuration space is read-only. The one callback
      * that runs on the writing vCPU's thread. */
@@ -103,7 +107,11 @@ struct sq_virtio_ops {
 struct sq_virtio_counters {
     _Atomic uint64_t notifications; /* from the driver */
     _Atomic uint64_t interrupts;    /* to the driver */
+    _Atomic uint64_t config_changes; /* of them, for the configuration */
     _Atomic uint64_t guest_errors;  /* broken rules of any kind */
+    _Atomic uint64_t failures;      /* that ask for a reset */
+    /* Times that the device was to look at a queue. */
+    _Atomic uint64_t queue_events[SQ_VIRTIO_QUEUES_MAX];
 };
 
 struct sq_virtio_device {
@@ -131,6 +139,7 @@ struct sq_virtio_device {
     _Atomic uint32_t pending; /* what the event thread still has to do */
     struct sq_work work;
     bool active; /* event thread: between activate and reset */
+    bool paused; /* event thread: notify() has to wait */
 
     struct sq_virtio_counters counters;
 };
@@ -188,6 +197,11 @@ void sq_virtio_config_changed(struct sq_virtio_device *dev);
 
 /* Any thread: sets bits of `pending` and wakes the event thread. */
 void sq_virtio_post(struct sq_virtio_device *dev, uint32_t bits);
+
+/* Event thread: the machine stops, and goes on. In between no request of the
+ * driver is begun, and when this returns those begun before have ended. */
+void sq_virtio_pause(struct sq_virtio_device *dev);
+void sq_virtio_resume(struct sq_virtio_device *dev);
 
 /* Mutex held, any thread: the driver reset the device. */
 void sq_virtio_reset(struct sq_virtio_device *dev);

@@ -33,6 +33,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/clock.h"
 
 #define RX SQ_VIRTIO_NET_RX
 #define TX SQ_VIRTIO_NET_TX
@@ -411,6 +412,8 @@ static unsigned prepare(struct net *n, size_t len)
 /* Deals with the frame in `chain`. False: it must wait. */
 static bool transmit(struct net *n)
 {
+    enum sq_net_sent sent;
+    uint64_t start_ns;
     size_t len = 0;
     unsigned pieces;
 
@@ -436,7 +439,10 @@ static bool transmit(struct net *n)
         count(&n->counters.tx_malformed, 1);
         return true;
     }
-    switch (n->backend->ops->send(n->backend, n->iov, pieces, len)) {
+    start_ns = sq_now_ns();
+    sent = n->backend->ops->send(n->backend, n->iov, pieces, len);
+    sq_latency_add(&n->counters.tx_latency, (sq_now_ns() - start_ns) / 1000);
+    switch (sent) {
     case SQ_NET_SENT:
         count(&n->counters.tx_frames, 1);
         count(&n->counters.tx_bytes, len);
@@ -477,7 +483,10 @@ static void pump_tx(struct net *n)
                 waits = true;
             }
         }
+        if (budget == BATCH)
+            count(&n->counters.tx_idle, 1);
     } while (budget && !waits && sq_queue_rearm(&dev->queue[TX]));
+    count(&n->counters.tx_left_waiting, sq_queue_waiting(&dev->queue[TX]));
     if (!budget)
         sq_virtio_again(dev, TX);
     sq_virtio_signal(dev, TX);

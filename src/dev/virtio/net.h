@@ -12,6 +12,7 @@
 
 #include <squib/error.h>
 
+#include "base/latency.h"
 #include "dev/host/net.h"
 #include "dev/virtio/device.h"
 #include "dev/virtio/throttle.h"
@@ -65,6 +66,9 @@ struct sq_virtio_net_counters {
     _Atomic uint64_t tx_spoofed;    /* sent, but from another MAC */
     _Atomic uint64_t filtered;      /* taken by the filter */
     _Atomic uint64_t activate_failed;
+    _Atomic uint64_t tx_idle;         /* notifications without a frame */
+    _Atomic uint64_t tx_left_waiting; /* frames, after a turn */
+    struct sq_latency tx_latency;     /* of handing one to the engine */
 };
 
 /* Errors: SQUIB_E_INVAL (mtu below 68), SQUIB_E_NOMEM; then the engine

@@ -138,17 +138,8 @@ static bool add_buffer(const struct sq_queue *q, struct sq_chain *c,
         c->readable_len += left;
     while (left) {
         uint64_t n = left;
-        uint8_t *hva = sq_memory_ptr(q->mem, gpa, n);
+        uint8_t *hva = sq_memory_piece(q->mem, gpa, &n);
 
-        for (size_t i = 0; !hva && i < sq_memory_region_count(q->mem); i++) {
-            const struct sq_memory_region *r =
-                sq_memory_region_at(q->mem, i);
-
-            if (gpa >= r->gpa && gpa - r->gpa < r->len) {
-                hva = r->hva + (gpa - r->gpa);
-                n = r->len - (gpa - r->gpa);
-            }
-        }
         if (!hva || c->count == SQ_CHAIN_PIECES_MAX)
             return false;
         c->iov[c->count] = (struct iovec){hva, n};
@@ -222,6 +213,16 @@ enum sq_queue_result sq_queue_pop(struct sq_queue *q, struct sq_chain *chain)
     }
     q->next_avail++;
     return SQ_QUEUE_CHAIN;
+}
+
+uint16_t sq_queue_waiting(const struct sq_queue *q)
+{
+    uint16_t n;
+
+    if (!q->ready || q->broken)
+        return 0;
+    n = (uint16_t)(load16(q->avail + AVAIL_IDX) - q->next_avail);
+    return n < q->size ? n : q->size;
 }
 
 void sq_queue_unpop(struct sq_queue *q)

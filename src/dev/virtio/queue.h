@@ -84,6 +84,10 @@ bool sq_queue_start(struct sq_queue *q, struct squib_memory *mem,
 enum sq_queue_result sq_queue_pop(struct sq_queue *q,
                                   struct sq_chain *chain);
 
+/* How many chains the driver has made available beyond the last pop: what it
+ * says, which is at most as many as it can. */
+uint16_t sq_queue_waiting(const struct sq_queue *q);
+
 /* Gives back the chain that the last pop took, as if it had not. */
 void sq_queue_unpop(struct sq_queue *q);
 

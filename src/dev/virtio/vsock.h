@@ -45,6 +45,8 @@ struct sq_virtio_vsock_counters {
     _Atomic uint64_t conns_opened, conns_closed;
     _Atomic uint64_t refused; /* connections, either way */
     _Atomic uint64_t bad_packets;
+    _Atomic uint64_t aborted; /* connections, by the device */
+    _Atomic uint64_t read_failed, write_failed; /* host descriptors */
 };
 
 /* Errors: SQUIB_E_INVAL (guest_cid), SQUIB_E_NOMEM. Release through the

@@ -124,6 +124,7 @@ static void want(struct sq_vsock_conn *c, unsigned bits)
 
 void sq_vsock_conn_abort(struct sq_vsock_conn *c)
 {
+    count(&c->vsock->counters.aborted, 1);
     close_fd(c);
     c->state = SQ_VSOCK_CLOSING;
     c->want = 0;
@@ -203,6 +204,7 @@ static void flush(struct sq_vsock_conn *c)
         ssize_t n = write_fd(c, iov, 2);
 
         if (n < 0) {
+            count(&c->vsock->counters.write_failed, 1);
             in_broke(c);
             break;
         }
@@ -258,6 +260,7 @@ static void receive(struct sq_vsock_conn *c, const struct sq_chain *chain,
         ssize_t put = write_fd(c, iov, n);
 
         if (put < 0) {
+            count(&c->vsock->counters.write_failed, 1);
             in_broke(c);
         } else {
             done = (uint32_t)put;
@@ -406,6 +409,8 @@ static uint32_t read_fd(struct sq_vsock_conn *c,
     if (n <= 0) {
         c->readable = false;
         c->out_eof = true;
+        if (n < 0)
+            count(&c->vsock->counters.read_failed, 1);
         if (n < 0 && !c->in_done)
             in_broke(c);
         return 0;

@@ -50,6 +50,13 @@ union scratch {
     unsigned char bytes[512];
 };
 
+static bool check_object(const struct sq_json_field *f, const json_t *v)
+{
+    union scratch scratch = {0};
+
+    return sq_json_take(f->inner, v, scratch.bytes);
+}
+
 static bool check_list(const struct sq_json_field *f, const json_t *v)
 {
     if (!json_is_array(v))
@@ -57,14 +64,8 @@ static bool check_list(const struct sq_json_field *f, const json_t *v)
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *e = json_array_get(v, i);
 
-        if (f->inner) {
-            union scratch scratch = {0};
-
-            if (!sq_json_take(f->inner, e, scratch.bytes))
-                return false;
-        } else if (!check_string(f, e)) {
+        if (f->inner ? !check_object(f, e) : !check_string(f, e))
             return false;
-        }
     }
     return true;
 }
@@ -105,6 +106,10 @@ static bool take_value(const struct sq_json_field *f, const json_t *v,
         num->set = true;
         return take_word(f, v, &num->v);
     case SQ_JSON_OBJECT:
+        if (f->by_tree) {
+            *(const json_t **)at = v;
+            return check_object(f, v);
+        }
         part->set = true;
         return sq_json_take(f->inner, v, at);
     case SQ_JSON_LIST:

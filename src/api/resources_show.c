@@ -35,12 +35,17 @@ static json_t *show_limiter(const struct sq_ratelimit_config *limit)
 
 json_t *sq_resources_show_machine(const struct sq_resources *r)
 {
-    return json_pack("{s:I, s:I, s:b, s:b, s:s}",
+    enum sq_cpu_name cpu = r->spec->cpu.name;
+
+    /* Left out, not null, without a template; upstream too. */
+    return json_pack("{s:I, s:I, s:b, s:s*, s:b, s:s}",
                      "vcpu_count", (json_int_t)r->spec->vcpus,
                      "mem_size_mib", (json_int_t)r->mem_mib,
                      "smt", (int)r->smt,
+                     "cpu_template", cpu == SQ_CPU_NO_NAME
+                                         ? NULL : sq_template_words[cpu],
                      "track_dirty_pages", (int)r->spec->dirty_log,
-                     "huge_pages", sq_huge_words[SQ_HUGE_NONE]);
+                     "huge_pages", sq_huge_words[r->spec->pages]);
 }
 
 json_t *sq_resources_show_balloon(const struct sq_resources *r)

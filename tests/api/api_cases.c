@@ -27,7 +27,6 @@
  * comments. Everything else is a mistake.
  */
 #define _GNU_SOURCE
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -45,6 +44,8 @@
 #include <unistd.h>
 
 #include <squib/squib.h>
+
+#include "waiting_kernel.h"
 
 #define WAIT_MS 20000
 #define ANSWER_MAX (1u << 20)
@@ -425,40 +426,13 @@ static void touch(char *line)
     close(fd);
 }
 
-/* A 64-bit kernel that waits for interrupts with none enabled. */
 static void write_kernel(void)
 {
-    struct {
-        Elf64_Ehdr eh;
-        Elf64_Phdr ph;
-        unsigned char code[4096];
-    } file = {
-        .eh = {
-            .e_type = ET_EXEC, .e_machine = EM_X86_64,
-            .e_version = EV_CURRENT, .e_entry = 0x1000000,
-            .e_phoff = sizeof(Elf64_Ehdr), .e_ehsize = sizeof(Elf64_Ehdr),
-            .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1,
-        },
-        .ph = {
-            .p_type = PT_LOAD, .p_flags = PF_R | PF_X,
-            .p_offset = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
-            .p_vaddr = 0x1000000, .p_paddr = 0x1000000, .p_filesz = 4096,
-            .p_memsz = 4096, .p_align = 8,
-        },
-        .code = {0xfa, 0xf4, 0xeb, 0xfd}, /* cli; hlt; jmp back to it */
-    };
     char path[256];
-    int fd;
 
-    memcpy(file.eh.e_ident, ELFMAG, SELFMAG);
-    file.eh.e_ident[EI_CLASS] = ELFCLASS64;
-    file.eh.e_ident[EI_DATA] = ELFDATA2LSB;
-    file.eh.e_ident[EI_VERSION] = EV_CURRENT;
     path_of("kernel", path, sizeof(path));
-    fd = open(path, O_WRONLY | O_CREAT, 0666);
-    if (fd < 0 || write(fd, &file, sizeof(file)) != sizeof(file))
+    if (!write_waiting_kernel(path))
         die("cannot write the kernel");
-    close(fd);
 }
 
 static void want_end(unsigned long status)

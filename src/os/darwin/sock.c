@@ -17,9 +17,14 @@ static int prepare(int fd, bool nonblock)
     return fd;
 }
 
+int sq_sock_stream(int family, bool nonblock)
+{
+    return prepare(socket(family, SOCK_STREAM, 0), nonblock);
+}
+
 int sq_sock_unix(bool nonblock)
 {
-    return prepare(socket(AF_UNIX, SOCK_STREAM, 0), nonblock);
+    return sq_sock_stream(AF_UNIX, nonblock);
 }
 
 int sq_sock_pair(int fd[2], bool nonblock)

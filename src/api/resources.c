@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "dev/host/tap.h"
+#include "os/sock.h"
 
 #define VCPUS_MAX 32
 #define MTU_MIN 68
@@ -76,8 +77,8 @@ bool sq_resources_machine(struct sq_resources *r,
     uint64_t vcpus = b->vcpu_count.set ? b->vcpu_count.v : spec->vcpus;
     uint64_t mem_mib = b->mem_size_mib.set ? b->mem_size_mib.v : r->mem_mib;
     bool smt = b->smt.set ? b->smt.v : r->smt;
-    enum sq_memory_pages pages = b->huge_pages.set
-                                     ? (enum sq_memory_pages)b->huge_pages.v
+    enum sq_shm_pages pages = b->huge_pages.set
+                                     ? (enum sq_shm_pages)b->huge_pages.v
                                      : spec->pages;
 
     r->boot_path = true;
@@ -441,7 +442,7 @@ static int take_uds(struct sq_resources *r, const char *path)
     int fd;
 
     snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = sq_sock_unix(false);
     if (fd < 0)
         return errno;
     if (bind(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {

@@ -59,7 +59,7 @@ struct sq_body_vm_state {
     struct sq_json_num state;
 };
 
-/* As enum sq_memory_pages. */
+/* As enum sq_shm_pages. */
 extern const char *const sq_huge_words[];
 /* As enum sq_cpu_name. */
 extern const char *const sq_template_words[];

@@ -5,23 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/agent_blob.h"
+#include "arch/guest.h"
 #include "arch/modules.h"
 #include "base/err.h"
 #include "cli/net_option.h"
 
-/* Why each word:
- *   panic=-1 reboot=k     a dead guest ends the machine at once, through
- *                         the keyboard controller: no triple fault, which
- *                         would look like a crash
- *   cryptomgr.notests     two thirds of a stock kernel's boot
- *   random.trust_cpu=on   RDRAND seeds the guest: no wait for entropy
- *   8250.nr_uarts=1, i8042.*  no probing for what is not there
- *   pci=off               there is no PCI bus */
-#define CMDLINE                                                            \
-    "console=ttyS0 panic=-1 reboot=k cryptomgr.notests "                   \
-    "random.trust_cpu=on 8250.nr_uarts=1 i8042.noaux i8042.nomux "         \
-    "i8042.dumbkbd pci=off"
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
@@ -70,10 +58,11 @@ static int build_initramfs(const struct sq_run_options *o,
                            struct squib_error *err)
 {
     struct sq_module_list modules;
+    const struct sq_guest_arch *guest = boot->kernel.guest;
     char config[512], ports[128];
     struct sq_initramfs_spec spec = {
-        .agent = sq_agent_start,
-        .agent_len = (size_t)(sq_agent_end - sq_agent_start),
+        .agent = guest->agent,
+        .agent_len = (size_t)(guest->agent_end - guest->agent),
         .busybox = boot->root.busybox,
         .busybox_len = boot->root.busybox_len,
         .config = config,
@@ -84,8 +73,9 @@ static int build_initramfs(const struct sq_run_options *o,
 
     if (!spec.agent_len)
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "this squib was built "
-                          "without the guest agent\n  do: build it with "
-                          "musl-gcc installed (apt install musl-tools)");
+                          "without the guest agent for %s\n  do: build it "
+                          "with musl-gcc installed (apt install musl-tools)",
+                          guest->name);
     rc = find_modules(o, boot, &modules, err);
     if (!rc) {
         config[0] = '\0';
@@ -165,7 +155,7 @@ static int fill_spec(const struct sq_run_options *o,
         rc = sq_spec_set(spec->initrd, sizeof(spec->initrd), "--initrd",
                          o->initrd, err);
     if (!rc)
-        rc = sq_spec_append(spec, CMDLINE, err);
+        rc = sq_spec_append(spec, boot->kernel.guest->cmdline, err);
     if (!rc && !o->console)
         rc = sq_spec_append(spec, "quiet", err);
     if (!rc && soft)
@@ -214,11 +204,12 @@ int sq_guest_boot_prepare(const struct sq_run_options *o,
     int rc;
 
     memset(boot, 0, sizeof(*boot));
-    rc = sq_kernel_find(o->kernel, &boot->kernel, err);
+    rc = sq_kernel_find(sq_guest_arch(squib_backend_arch(backend)),
+                        o->kernel, &boot->kernel, err);
     if (rc)
         return rc;
     sq_kernel_unpack(&boot->kernel);
-    rc = sq_root_open(o->root, &boot->root, err);
+    rc = sq_root_open(o->root, boot->kernel.guest, &boot->root, err);
     if (!rc)
         rc = encode(alone, &command, &command_len, err);
     if (!rc)

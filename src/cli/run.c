@@ -295,8 +295,8 @@ static int prepare(struct run *r, const struct sq_agent_command *alone,
         boot->kernel.tried[0]) {
         /* The list is longer than an error's text. */
         sq_say("%s; looked at:\n%s  do: squib kernel fetch (or: make "
-               "kernel-fetch, apt install linux-image-cloud-amd64)",
-               err->text, boot->kernel.tried);
+               "kernel-fetch, apt install %s)",
+               err->text, boot->kernel.tried, boot->kernel.guest->package);
         err->text[0] = '\0';
     }
     if (!rc && r->o.verbose) {

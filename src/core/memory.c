@@ -2,9 +2,6 @@
 #define _GNU_SOURCE
 #include "core/memory.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,12 +9,13 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/shm.h"
 
 struct squib_memory {
     size_t count;
     struct sq_memory_region region[SQ_MEMORY_REGIONS_MAX]; /* by gpa */
     struct sq_memory_watcher watcher;
-    enum sq_memory_pages pages;
+    enum sq_shm_pages pages;
 };
 
 int squib_memory_new(struct squib_memory **out, struct squib_error *err)
@@ -42,41 +40,23 @@ void squib_memory_free(struct squib_memory *mem)
 }
 
 void sq_memory_set_pages(struct squib_memory *mem,
-                         enum sq_memory_pages pages)
+                         enum sq_shm_pages pages)
 {
     mem->pages = pages;
 }
 
-static int region_map(struct sq_memory_region *r, enum sq_memory_pages pages,
+static int region_map(struct sq_memory_region *r, enum sq_shm_pages pages,
                       struct squib_error *err)
 {
-    bool pool = pages == SQ_PAGES_2M;
     void *hva;
+    int e = sq_shm_new(r->len, pages, &r->fd, &hva);
 
-    r->fd = memfd_create("guest-memory", MFD_CLOEXEC |
-                         (pool ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
-    if (r->fd < 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "guest memory: memfd");
-    if (ftruncate(r->fd, (off_t)r->len) != 0) {
-        close(r->fd);
-        return sq_err_os(err, SQUIB_E_OS, errno,
-                         "guest memory: cannot size %llu MiB",
-                         (unsigned long long)(r->len >> 20));
-    }
-    /* Pages of the pool are reserved: none may be missing later. */
-    hva = mmap(NULL, r->len, PROT_READ | PROT_WRITE,
-               MAP_SHARED | (pool ? 0 : MAP_NORESERVE), r->fd, 0);
-    if (hva == MAP_FAILED) {
-        int e = errno;
-
-        close(r->fd);
+    if (e)
         return sq_err_os(err, SQUIB_E_OS, e,
                          "guest memory: cannot map %llu MiB%s",
                          (unsigned long long)(r->len >> 20),
-                         pool ? " of huge pages (vm.nr_hugepages)" : "");
-    }
-    if (pages == SQ_PAGES_TRANSPARENT)
-        (void)madvise(hva, r->len, MADV_HUGEPAGE); /* advice */
+                         pages == SQ_PAGES_2M
+                             ? " of huge pages (vm.nr_hugepages)" : "");
     r->hva = hva;
     return 0;
 }
@@ -270,15 +250,11 @@ static int region_discard(struct squib_memory *mem,
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t off = sq_align_up(from, page), end = to & ~(page - 1);
-    int rc, error;
+    int error;
 
     if (off >= end)
         return 0;
-    do {
-        rc = fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                       (off_t)off, (off_t)(end - off));
-        error = rc ? errno : 0;
-    } while (error == EINTR);
+    error = sq_shm_discard(r->fd, r->hva, off, end - off);
     /* Also after a failure: part of it may be gone. */
     sq_memory_wrote(mem, r->gpa + off, end - off);
     if (!error)

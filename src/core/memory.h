@@ -18,13 +18,15 @@
 #include <squib/error.h>
 #include <squib/memory.h>
 
+#include "os/shm.h"
+
 #define SQ_MEMORY_REGIONS_MAX 64
 
 struct sq_memory_region {
     uint64_t gpa;
     uint64_t len;
     uint8_t *hva;
-    int fd; /* memfd that backs it at offset 0, for sharing; -1: lent */
+    int fd; /* backs it at offset 0, for sharing; -1: lent */
     /* Not RAM but memory of a device, which maps and unmaps it: it counts
      * in no size and is never given back. */
     bool lent;
@@ -32,13 +34,6 @@ struct sq_memory_region {
      * no pointer to it is given out. Any thread reads it. */
     bool reserved;
     _Atomic bool hidden;
-};
-
-/* What the host backs guest RAM with; the order is the API's. */
-enum sq_memory_pages {
-    SQ_PAGES_NORMAL,
-    SQ_PAGES_TRANSPARENT, /* huge ones where the host finds some */
-    SQ_PAGES_2M,          /* of the host's pool of huge pages, or not at all */
 };
 
 /* Told after the host wrote guest memory. Any thread. */
@@ -49,7 +44,7 @@ struct sq_memory_watcher {
 
 /* Of ranges that are added from now on. */
 void sq_memory_set_pages(struct squib_memory *mem,
-                         enum sq_memory_pages pages);
+                         enum sq_shm_pages pages);
 
 size_t sq_memory_region_count(const struct squib_memory *mem);
 const struct sq_memory_region *

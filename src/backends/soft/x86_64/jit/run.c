@@ -65,6 +65,8 @@ static void look_at_sse(struct sq_x86_cpu *c)
 {
     c->js.no_xmm = c->cr0 & (CR0_EM | CR0_TS) ||
                    !(c->cr4 & CR4_OSFXSR) || ~c->mxcsr & 0x1f80;
+    c->js.no_avx = c->js.no_xmm || !(c->cr4 & CR4_OSXSAVE) ||
+                   (c->xcr0 & 6) != 6;
 }
 
 /* Translations are for 64-bit code and privilege levels 0 and 3. */
@@ -75,7 +77,7 @@ static bool may_run(const struct sq_x86_cpu *c)
 
 static struct sq_x86_jjc *jjc_at(struct sq_x86_cpu *c, uint64_t gva)
 {
-    return &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
+    return &c->jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
                       (SQ_JJC_SIZE - 1)];
 }
 
@@ -196,7 +198,7 @@ bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b)
             goto no;
     }
     look_at_sse(c);
-    if (!b->xmm || !c->js.no_xmm)
+    if (!(b->xmm && c->js.no_xmm) && !(b->avx && c->js.no_avx))
         return true;
 no:
     c->js.link = 0;

@@ -46,7 +46,8 @@ struct sq_jit {
     uint32_t site_count, link_count;
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
-    uint32_t slow, interp, miss, xmm_in;
+    uint32_t slow, interp, miss, xmm_in, exit_before;
+    uint8_t host; /* SQ_JIT_*: what it has */
     /* a block of one instruction and an end, for the interpreter */
     _Alignas(16) uint8_t one[sizeof(struct sq_x86_block) +
                              2 * sizeof(struct sq_x86_insn)];

@@ -490,11 +490,16 @@ bool session_read_alone(void)
 
 void session_alone(void)
 {
-    static const char console[] = "/dev/ttyS0";
     struct spawn_failure failure = { .reason = SQ_AGENT_SETUP };
+    char console[64] = "/dev/";
     int stdio[STREAMS], i;
     pid_t pid, ended;
 
+    /* The terminal behind /dev/console, which itself controls nobody. */
+    if (read_small_file("/sys/class/tty/console/active", console + 5,
+                        sizeof(console) - 5) <= 0)
+        strcpy(console, "/dev/console");
+    console[strcspn(console, " \n")] = 0;
     for (i = 0; i < STREAMS; i++)
         stdio[i] = open(console, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (stdio[STDERR] < 0) {

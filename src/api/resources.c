@@ -77,8 +77,8 @@ bool sq_resources_machine(struct sq_resources *r,
     uint64_t vcpus = b->vcpu_count.set ? b->vcpu_count.v : spec->vcpus;
     uint64_t mem_mib = b->mem_size_mib.set ? b->mem_size_mib.v : r->mem_mib;
     bool smt = b->smt.set ? b->smt.v : r->smt;
-    enum sq_memory_pages pages = b->huge_pages.set
-                                     ? (enum sq_memory_pages)b->huge_pages.v
+    enum sq_shm_pages pages = b->huge_pages.set
+                                     ? (enum sq_shm_pages)b->huge_pages.v
                                      : spec->pages;
 
     r->boot_path = true;

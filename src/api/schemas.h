@@ -59,7 +59,7 @@ struct sq_body_vm_state {
     struct sq_json_num state;
 };
 
-/* As enum sq_memory_pages. */
+/* As enum sq_shm_pages. */
 extern const char *const sq_huge_words[];
 /* As enum sq_cpu_name. */
 extern const char *const sq_template_words[];
@@ -149,7 +149,7 @@ struct sq_body_mmds_config {
 };
 
 struct sq_body_cpu_config {
-    const json_t *kvm_capabilities, *cpuid_modifiers, *msr_modifiers;
+    const json_t *capabilities, *cpuid_modifiers, *msr_modifiers;
 };
 
 struct sq_body_pmem {

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@
 #define BATCH 16
 /* How long to wait when the process has no descriptors left. */
 #define PAUSE_NS 100000000u
+/* How long a busy guest may take to let a client in. */
+#define GUEST_WAIT_NS 60000000000u
 
 struct sq_publish {
     struct sq_poller *poller;
@@ -138,10 +141,11 @@ static int listen_on(const struct sq_publish_port *port, int *out,
     char where[80];
     int one = 1, fd, e;
 
-    fd = sq_sock_stream(port->host.ss_family, true);
+    fd = socket(port->host.ss_family, SOCK_STREAM, 0);
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (fd < 0 ||
+    if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) ||
+        fcntl(fd, F_SETFL, O_NONBLOCK) ||
         bind(fd, (const struct sockaddr *)&port->host, port->host_len) ||
         listen(fd, 128)) {
         e = errno;
@@ -182,7 +186,7 @@ static void let_in(const struct listener *l, int fd)
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (!dev || sq_vsock_host_connect(dev, SQ_AGENT_PORT_FORWARD + l->guest,
-                                      fd, NULL, NULL, NULL))
+                                      fd, GUEST_WAIT_NS, NULL, NULL, NULL))
         close(fd); /* too many: the client may try again */
 }
 

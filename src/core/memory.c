@@ -15,7 +15,7 @@ struct squib_memory {
     size_t count;
     struct sq_memory_region region[SQ_MEMORY_REGIONS_MAX]; /* by gpa */
     struct sq_memory_watcher watcher;
-    enum sq_memory_pages pages;
+    enum sq_shm_pages pages;
 };
 
 int squib_memory_new(struct squib_memory **out, struct squib_error *err)
@@ -40,12 +40,12 @@ void squib_memory_free(struct squib_memory *mem)
 }
 
 void sq_memory_set_pages(struct squib_memory *mem,
-                         enum sq_memory_pages pages)
+                         enum sq_shm_pages pages)
 {
     mem->pages = pages;
 }
 
-static int region_map(struct sq_memory_region *r, enum sq_memory_pages pages,
+static int region_map(struct sq_memory_region *r, enum sq_shm_pages pages,
                       struct squib_error *err)
 {
     void *hva;

@@ -44,7 +44,7 @@ struct sq_memory_watcher {
 
 /* Of ranges that are added from now on. */
 void sq_memory_set_pages(struct squib_memory *mem,
-                         enum sq_memory_pages pages);
+                         enum sq_shm_pages pages);
 
 size_t sq_memory_region_count(const struct squib_memory *mem);
 const struct sq_memory_region *

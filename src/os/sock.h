@@ -17,8 +17,7 @@
 #define SQ_MSG_NOSIGNAL 0
 #endif
 
-/* A stream socket of a family; of AF_UNIX. */
-int sq_sock_stream(int family, bool nonblock);
+/* A stream socket of AF_UNIX. */
 int sq_sock_unix(bool nonblock);
 /* Two of them, connected; 0 or -1. */
 int sq_sock_pair(int fd[2], bool nonblock);

@@ -96,7 +96,7 @@ struct sq_vm_spec {
     uint32_t vcpus;
     bool dirty_log;
     bool pci; /* virtio devices on a PCI bus; else each in an MMIO slot */
-    enum sq_memory_pages pages;
+    enum sq_shm_pages pages;
     struct sq_cpu_template cpu;
     struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
     uint32_t drive_count;

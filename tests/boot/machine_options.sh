@@ -68,16 +68,20 @@ what="a client that says nothing"
 if [ -z "$(echo_of "$work/empty")" ]; then pass "$what"; else
     fail "$what" "bytes came back"
 fi
-what="24 clients at once"
+# No more at once: busybox's nc lets two wait, and the guest's kernel then
+# refuses.
+what="24 clients, three at once"
 i=0
-clients=
-while [ $i -lt 24 ]; do
+while [ $i -lt 8 ]; do
     i=$((i + 1))
-    echo_of "$work/small" >"$work/back.$i" &
-    clients="$clients $!"
+    clients=
+    for k in 1 2 3; do
+        echo_of "$work/small" >"$work/back.$i.$k" &
+        clients="$clients $!"
+    done
+    for pid in $clients; do wait "$pid"; done
 done
 same=0
-for pid in $clients; do wait "$pid"; done
 for f in "$work"/back.*; do
     cmp -s "$f" "$work/small" && same=$((same + 1))
 done

@@ -33,8 +33,7 @@ static int shm_object(void)
     return fd;
 }
 
-/* Transparent huge pages are the host's own affair. */
-int sq_shm_new(uint64_t len, enum sq_memory_pages pages, int *fd, void **hva)
+int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva)
 {
     int error;
 

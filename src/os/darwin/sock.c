@@ -17,14 +17,9 @@ static int prepare(int fd, bool nonblock)
     return fd;
 }
 
-int sq_sock_stream(int family, bool nonblock)
-{
-    return prepare(socket(family, SOCK_STREAM, 0), nonblock);
-}
-
 int sq_sock_unix(bool nonblock)
 {
-    return sq_sock_stream(AF_UNIX, nonblock);
+    return prepare(socket(AF_UNIX, SOCK_STREAM, 0), nonblock);
 }
 
 int sq_sock_pair(int fd[2], bool nonblock)

@@ -17,7 +17,7 @@
 #define MFD_EXEC 0x10u
 #endif
 
-int sq_shm_new(uint64_t len, enum sq_memory_pages pages, int *fd, void **hva)
+int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva)
 {
     bool pool = pages == SQ_PAGES_2M;
     int error;
@@ -27,18 +27,17 @@ int sq_shm_new(uint64_t len, enum sq_memory_pages pages, int *fd, void **hva)
     if (*fd < 0)
         return errno;
     *hva = MAP_FAILED;
-    /* Pages of the pool are reserved: none may be missing later. */
     if (ftruncate(*fd, (off_t)len) == 0)
+        /* Pages of the pool are reserved: none may be missing later. */
         *hva = mmap(NULL, len, PROT_READ | PROT_WRITE,
                     MAP_SHARED | (pool ? 0 : MAP_NORESERVE), *fd, 0);
-    if (*hva == MAP_FAILED) {
-        error = errno;
-        close(*fd);
-        return error;
-    }
-    if (pages == SQ_PAGES_TRANSPARENT)
+    if (*hva != MAP_FAILED && pages == SQ_PAGES_TRANSPARENT)
         (void)madvise(*hva, len, MADV_HUGEPAGE); /* advice */
-    return 0;
+    if (*hva != MAP_FAILED)
+        return 0;
+    error = errno;
+    close(*fd);
+    return error;
 }
 
 int sq_shm_discard(int fd, void *hva, uint64_t off, uint64_t len)

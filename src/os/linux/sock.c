@@ -9,14 +9,9 @@ static int type(bool nonblock)
     return SOCK_STREAM | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0);
 }
 
-int sq_sock_stream(int family, bool nonblock)
-{
-    return socket(family, type(nonblock), 0);
-}
-
 int sq_sock_unix(bool nonblock)
 {
-    return sq_sock_stream(AF_UNIX, nonblock);
+    return socket(AF_UNIX, type(nonblock), 0);
 }
 
 int sq_sock_pair(int fd[2], bool nonblock)

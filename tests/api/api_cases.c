@@ -20,6 +20,11 @@
  *     file NAME              NAME must be a non-empty file of the folder
  *     no NAME                there is no such file
  *     touch NAME [SIZE]      makes one
+ *     fifo NAME              makes a FIFO that nobody reads
+ *     fill N METHOD PATH BODY  the request, N times, whatever the answers
+ *     drain NAME             reads the FIFO empty
+ *     holds NAME TEXT        NAME, a file or FIFO, has a line with TEXT, and
+ *                            all its whole lines are JSON
  *     end STATUS             the program ends by itself, with this status
  *
  * $DIR is the folder of the test, $KERNEL a guest that waits for ever,

@@ -10,15 +10,17 @@
 #include "base/err.h"
 #include "cli/net_option.h"
 
+/* For kernels that would look for a PCI bus where there is none. */
+#define CMDLINE_NO_PCI "pci=off"
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
-size_t sq_guest_modules(const char *fstype, bool disks, bool net,
+size_t sq_guest_modules(const char *fstype, bool disks, bool net, bool pci,
                         const char *out[SQ_GUEST_MODULES_MAX])
 {
     size_t n = 0;
 
-    out[n++] = "virtio_mmio";
+    out[n++] = pci ? "virtio_pci" : "virtio_mmio";
     out[n++] = "vmw_vsock_virtio_transport";
     if (fstype || disks)
         out[n++] = "virtio_blk";
@@ -37,7 +39,7 @@ static int find_modules(const struct sq_run_options *o,
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
     size_t n = sq_guest_modules(boot->root.fstype, o->disk_count > 0,
-                                sq_net_option_wanted(o->net), wanted);
+                                sq_net_option_wanted(o->net), o->pci, wanted);
     int rc;
 
     memset(list, 0, sizeof(*list));
@@ -148,6 +150,7 @@ static int fill_spec(const struct sq_run_options *o,
     spec->mem_mib = o->mem_mib;
     spec->vcpus = o->vcpus;
     spec->vsock = true;
+    spec->pci = o->pci;
     spec->serial = o->console ? SQ_SERIAL_STDERR : SQ_SERIAL_LOG;
     rc = sq_spec_set(spec->kernel, sizeof(spec->kernel), "--kernel",
                      boot->kernel.boot, err);
@@ -156,6 +159,8 @@ static int fill_spec(const struct sq_run_options *o,
                          o->initrd, err);
     if (!rc)
         rc = sq_spec_append(spec, boot->kernel.guest->cmdline, err);
+    if (!rc && !o->pci)
+        rc = sq_spec_append(spec, CMDLINE_NO_PCI, err);
     if (!rc && !o->console)
         rc = sq_spec_append(spec, "quiet", err);
     if (!rc && soft)

@@ -13,7 +13,7 @@
 enum id {
     O_MEMORY, O_CPUS, O_ENV, O_WORKDIR, O_USER, O_HOSTNAME, O_KERNEL,
     O_INITRD, O_APPEND, O_NET, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
-    O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER, O_NO_HOST, O_PUBLISH,
+    O_PCI, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER, O_NO_HOST, O_PUBLISH,
     O_DISK, O_DRY_RUN,
 };
 
@@ -44,6 +44,7 @@ static const struct sq_option table[] = {
      "write; may be repeated", O_DISK},
     {0, "dry-run", NULL, "print the machine as Firecracker's configuration "
      "file and end", O_DRY_RUN},
+    {0, "pci", NULL, "devices on a PCI bus instead of virtio-mmio", O_PCI},
     {0, "console", NULL, "show the kernel's console on standard error",
      O_CONSOLE},
     {0, "timeout", "TIME", "stop after this time (30s, 5m), status 124",
@@ -188,6 +189,9 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
         return take_disk(o, value, err);
     case O_DRY_RUN:
         o->dry_run = true;
+        return 0;
+    case O_PCI:
+        o->pci = true;
         return 0;
     case O_CONSOLE:
         o->console = true;

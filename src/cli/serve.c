@@ -269,9 +269,6 @@ static int check_seccomp(struct serve *s, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "Seccomp error: a filter "
                           "for Firecracker's system calls does not fit "
                           "squib's\n  do: leave --seccomp-filter out");
-    if (has(s, SQ_SERVE_ENABLE_PCI))
-        return sq_err_set(err, SQUIB_E_NOSUPPORT, "--enable-pci is not in "
-                          "this version\n  do: leave it out");
     return 0;
 }
 
@@ -414,6 +411,7 @@ static int set_up(struct serve *s, struct squib_error *err)
     uint64_t payload_max, mmds_max;
     int rc = open_log(s, err);
 
+    s->api.resources.spec->pci = has(s, SQ_SERVE_ENABLE_PCI);
     if (!rc)
         rc = open_metrics(s, err);
     if (!rc)

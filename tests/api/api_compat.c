@@ -60,7 +60,6 @@ static const struct remark {
     {"PUT /snapshot/load", NULL, REFUSED, "checked first"},
     {"--backend", NULL, DIFFERS, "squib's own"},
     {"--describe-snapshot", NULL, REFUSED, "there are no snapshots yet"},
-    {"--enable-pci", NULL, REFUSED, "there is no PCI bus yet"},
     {"--module", NULL, DIFFERS, "squib's source folders"},
     {"--no-seccomp", NULL, DIFFERS, "no effect: there is no filter"},
     {"--seccomp-filter", NULL, REFUSED,

@@ -171,7 +171,7 @@ ln -s "$SQUIB" "$work/firecracker"
 limited 20 "$work/firecracker" --version </dev/null
 what="the program under the name firecracker"
 ended "$what" 0 && has "$what" '^Firecracker v' "$out"
-ends "--enable-pci, one way or the other" 1 'enable-pci|API socket' \
+ends "--enable-pci is taken" 1 'Failed to open the API socket' \
     --enable-pci --api-sock "$work/text"
 
 # --- a FIFO that nobody reads ------------------------------------------------

@@ -193,6 +193,44 @@ static void roots_on_the_command_line(void **state)
     assert_string_equal(spec->cmdline, "pci=off root=PARTUUID=ab-01 ro");
 }
 
+static void pci_stays_on_where_there_is_some(void **state)
+{
+    struct sq_vm_spec *spec = *state;
+
+    spec->pci = true;
+    assert_int_equal(sq_spec_append(spec, "a", NULL), 0);
+    assert_int_equal(sq_spec_finish_cmdline(spec, NULL), 0);
+    assert_string_equal(spec->cmdline, "a");
+}
+
+static void entries_of_a_list_move_up(void **state)
+{
+    static const uint32_t ids[] = {
+        SQ_VIRTIO_ID_BLK, SQ_VIRTIO_ID_NET, SQ_VIRTIO_ID_PMEM,
+    };
+    struct sq_vm_spec *spec = *state;
+    struct sq_spec_list list;
+
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(sq_spec_list(spec, ids[i], &list));
+        assert_int_equal(*list.count, 0);
+        assert_int_equal(list.max, 8);
+        for (uint32_t n = 0; n < list.max; n++) {
+            memset(sq_spec_list_entry(&list, n), 'a' + (int)n, list.len);
+            ++*list.count;
+        }
+        sq_spec_list_remove(&list, 7);
+        sq_spec_list_remove(&list, 0);
+        sq_spec_list_remove(&list, 2);
+        assert_int_equal(*list.count, 5);
+        for (uint32_t n = 0; n < 5; n++)
+            assert_int_equal(*(char *)sq_spec_list_entry(&list, n),
+                             "bcefg"[n]);
+    }
+    assert_int_equal(spec->drives[1].path[0], 'c');
+    assert_false(sq_spec_list(spec, SQ_VIRTIO_ID_RNG, &list));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -201,6 +239,8 @@ int main(void)
         TEST(defaults_need_a_kernel), TEST(bounds), TEST(drives_are_checked),
         TEST(cmdline_has_a_limit), TEST(networks_are_checked),
         TEST(balloons_are_checked), TEST(roots_on_the_command_line),
+        TEST(pci_stays_on_where_there_is_some),
+        TEST(entries_of_a_list_move_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -377,8 +377,10 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
                            enum sq_soft_level level, struct squib_vm **out,
                            struct squib_error *err)
 {
-    int rc;
+    int rc = sq_jit_check(err);
 
+    if (rc)
+        return rc;
     if (config->vcpus != 1)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend soft,jit=lockstep has one vCPU, not %u",

@@ -112,6 +112,7 @@ int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
     }
     j->heat = heat;
     j->host = host_has();
+    j->most = UINT64_MAX;
     c->js.stop = UINT32_MAX;
     c->translated = sq_jit_run;
     sq_jit_emit_stubs(j);

@@ -14,7 +14,9 @@ RUN ?= echo "Hello from $$(uname -sr) on $$(uname -m)"; \
     echo "up $$(cut -d" " -f1 /proc/uptime) s, $$(nproc) vCPU, $$(free -m | awk "/Mem/ {print \$$2}") MiB"
 
 .PHONY: all deps run check docs check-asan check-cross cross-arm64 \
-    check-long bench bench-quick kernel kernel-fetch install clean fmt help
+    check-long bench \
+    bench-quick kernel \
+    kernel-fetch install clean fmt help
 .NOTPARALLEL:
 
 ## all: build into build/ (the default)

@@ -600,8 +600,11 @@ int sq_resources_to_spec(const struct sq_resources *r,
     if (!spec->kernel[0])
         return sq_err_set(err, SQUIB_E_INVAL, "Cannot start microvm without "
                           "kernel configuration.");
-    spec->mem_mib = r->mem_mib > UINT32_MAX ? UINT32_MAX
-                                            : (uint32_t)r->mem_mib;
+    if (r->mem_mib > SQ_SPEC_MEM_MIB_MAX)
+        return sq_err_set(err, SQUIB_E_NOMEM, "Invalid Memory Configuration: "
+                          "Cannot create mmap region: Out of memory (os "
+                          "error 12)");
+    spec->mem_mib = (uint32_t)r->mem_mib;
     if (!r->has_boot_args)
         rc = sq_spec_set(spec->cmdline, sizeof(spec->cmdline), "boot_args",
                          SQ_SPEC_CMDLINE_DEFAULT, err);

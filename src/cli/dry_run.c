@@ -27,10 +27,12 @@ int sq_dry_run_check(const struct sq_run_options *o,
         what = "--net user and --net unix=PATH have";
     if (o->publish_count)
         what = "-p has";
+    if (o->pci)
+        what = "--pci (there a flag, --enable-pci) has";
     if (what)
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "--dry-run: %s no equal in "
-                          "Firecracker's configuration file\n  do: use --net "
-                          "tap=NAME", what);
+                          "Firecracker's configuration file\n  do: leave it "
+                          "out; of networks use --net tap=NAME", what);
     return 0;
 }
 

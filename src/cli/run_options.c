@@ -13,8 +13,8 @@
 enum id {
     O_MEMORY, O_CPUS, O_ENV, O_WORKDIR, O_USER, O_HOSTNAME, O_KERNEL,
     O_INITRD, O_APPEND, O_NET, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
-    O_PCI, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER, O_NO_HOST,
-    O_PUBLISH, O_DISK, O_DRY_RUN,
+    O_PCI, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER, O_NO_HOST, O_PUBLISH,
+    O_DISK, O_DRY_RUN,
 };
 
 static const struct sq_option table[] = {
@@ -180,9 +180,6 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
     case O_NET:
         o->net = value;
         return sq_net_option_check(value, err);
-    case O_PCI:
-        o->pci = true;
-        return 0;
     case O_NO_HOST:
         o->no_host = true;
         return 0;
@@ -192,6 +189,9 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
         return take_disk(o, value, err);
     case O_DRY_RUN:
         o->dry_run = true;
+        return 0;
+    case O_PCI:
+        o->pci = true;
         return 0;
     case O_CONSOLE:
         o->console = true;

@@ -348,7 +348,6 @@ static int make_control(struct serve *s, struct squib_error *err)
     rc = sq_control_new(&config, &s->control, err);
     s->api.control = s->control;
     s->api.boot_timer = has(s, SQ_SERVE_BOOT_TIMER);
-    s->api.resources.spec->pci = has(s, SQ_SERVE_ENABLE_PCI);
     return rc;
 }
 
@@ -412,6 +411,7 @@ static int set_up(struct serve *s, struct squib_error *err)
     uint64_t payload_max, mmds_max;
     int rc = open_log(s, err);
 
+    s->api.resources.spec->pci = has(s, SQ_SERVE_ENABLE_PCI);
     if (!rc)
         rc = open_metrics(s, err);
     if (!rc)

@@ -21,8 +21,7 @@ const struct sq_option sq_serve_flags[] = {
     ROW(DESCRIBE_SNAPSHOT, "describe-snapshot", "PATH",
         "print the version of a snapshot's format"),
     ROW(ENABLE_PCI, "enable-pci", NULL,
-        "devices on a PCI bus; drives, interfaces and pmem can then come "
-        "and go"),
+        "devices are on a PCI bus; some can then come and go"),
     ROW(HTTP_API_MAX_PAYLOAD_SIZE, "http-api-max-payload-size", "N",
         "largest body of a request, in bytes [default: 51200]"),
     ROW(ID, "id", "ID",

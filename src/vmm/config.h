@@ -95,9 +95,9 @@ struct sq_vm_spec {
     uint32_t mem_mib;
     uint32_t vcpus;
     bool dirty_log;
-    bool pci; /* virtio devices on a PCI bus; else each in an MMIO slot */
     enum sq_shm_pages pages;
     struct sq_cpu_template cpu;
+    bool pci; /* virtio devices on a PCI bus; else each in an MMIO slot */
     struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
     uint32_t drive_count;
     struct sq_net_spec nets[SQ_SPEC_NETS_MAX];

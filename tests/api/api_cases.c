@@ -20,6 +20,11 @@
  *     file NAME              NAME must be a non-empty file of the folder
  *     no NAME                there is no such file
  *     touch NAME [SIZE]      makes one
+ *     fifo NAME              makes a FIFO that nobody reads
+ *     fill N METHOD PATH BODY  the request, N times, whatever the answers
+ *     drain NAME             reads the FIFO empty; all its whole lines but the
+ *                            last are JSON, if it was full, else all are
+ *     holds TEXT, lacks TEXT what was read last has a line with TEXT, or none
  *     end STATUS             the program ends by itself, with this status
  *
  * $DIR is the folder of the test, $KERNEL a guest that waits for ever,
@@ -435,6 +440,62 @@ static void write_kernel(void)
         die("cannot write the kernel");
 }
 
+/* --- FIFOs ------------------------------------------------------------- */
+
+static void make_fifo(const char *name)
+{
+    char path[512];
+
+    path_of(name, path, sizeof(path));
+    if (mkfifo(path, 0600) != 0)
+        die("cannot make a FIFO");
+}
+
+static void fill(char *line)
+{
+    unsigned long times = strtoul(line, &line, 10);
+
+    while (times--)
+        request(line + 1);
+}
+
+static char fifo_text[1 << 20];
+
+/* Lines that are JSON; what a full FIFO cut off is followed by a newline and
+ * counts as one that is not. */
+static void drain(const char *name)
+{
+    char path[512];
+    size_t len = 0;
+    ssize_t n;
+    unsigned torn = 0, whole = 0;
+    int fd;
+
+    path_of(name, path, sizeof(path));
+    fd = open(path, O_RDONLY | O_NONBLOCK);
+    while (fd >= 0 && len < sizeof(fifo_text) - 1 &&
+           (n = read(fd, fifo_text + len, sizeof(fifo_text) - 1 - len)) > 0)
+        len += (size_t)n;
+    close(fd);
+    fifo_text[len] = '\0';
+    for (char *l = fifo_text; *l; l += strcspn(l, "\n")) {
+        l += *l == '\n';
+        if (*l == '{' && l[strcspn(l, "\n")] &&
+            l[strcspn(l, "\n") - 1] == '}')
+            whole++;
+        else
+            torn += *l && *l != '\n';
+    }
+    report(whole && torn <= 1, "%s: %u lines, %u cut off", t.name, whole,
+           torn);
+}
+
+static void holds(const char *text, bool wanted)
+{
+    report((strstr(fifo_text, text) != NULL) == wanted, "%s: %s%s", t.name,
+           wanted ? "" : "no ", text);
+}
+
 static void want_end(unsigned long status)
 {
     int got = 0;
@@ -504,6 +565,16 @@ static void obey(char *line)
         want_file(line, false);
     } else if (starts(&line, "touch ")) {
         touch(line);
+    } else if (starts(&line, "fifo ")) {
+        make_fifo(line);
+    } else if (starts(&line, "fill ")) {
+        fill(line);
+    } else if (starts(&line, "drain ")) {
+        drain(line);
+    } else if (starts(&line, "holds ")) {
+        holds(line, true);
+    } else if (starts(&line, "lacks ")) {
+        holds(line, false);
     } else if (starts(&line, "end ")) {
         want_end(strtoul(line, NULL, 10));
     } else if (line[0] && line[0] != '#') {

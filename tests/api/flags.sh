@@ -171,6 +171,8 @@ ln -s "$SQUIB" "$work/firecracker"
 limited 20 "$work/firecracker" --version </dev/null
 what="the program under the name firecracker"
 ended "$what" 0 && has "$what" '^Firecracker v' "$out"
+ends "--enable-pci is taken" 1 'Failed to open the API socket' \
+    --enable-pci --api-sock "$work/text"
 
 # --- a FIFO that nobody reads ------------------------------------------------
 mkfifo "$work/fifo"

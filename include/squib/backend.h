@@ -81,6 +81,11 @@ int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err);
 
+/* Whether the hypervisor under the backend has KVM's extension of this
+ * number (KVM_CAP_*); false where there is no KVM. */
+bool squib_backend_extension(const struct squib_backend *be,
+                             uint32_t number);
+
 #ifdef __cplusplus
 }
 #endif

@@ -74,6 +74,11 @@ int squib_backend_cpuid(const struct squib_backend *be,
     return be->cpuid(leaves, n, err);
 }
 
+bool squib_backend_extension(const struct squib_backend *be, uint32_t number)
+{
+    return be->extension && be->extension(number);
+}
+
 /* Whether each part of `a` between commas is one of b's. */
 static bool has_all(const char *a, const char *b)
 {

@@ -14,6 +14,7 @@
 #include "cli/doctor.h"
 #include "cli/guest_boot.h"
 #include "cli/root.h"
+#include "os/host.h"
 
 static void fact(struct sq_finding *f, enum sq_check_result result,
                  const char *fmt, ...)
@@ -63,16 +64,9 @@ static void check_host(const struct sq_doctor *d, struct sq_finding *f)
 
 static void check_memory(const struct sq_doctor *d, struct sq_finding *f)
 {
-    FILE *file = fopen("/proc/meminfo", "re");
-    char line[128];
-    unsigned long long kib = 0;
+    unsigned long long kib = sq_host_free_memory() / 1024;
 
     (void)d;
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    if (file)
-        fclose(file);
     if (!kib) {
         fact(f, SQ_CHECK_OK, "free memory is not known here");
         return;
@@ -137,7 +131,7 @@ static void check_kernel(const struct sq_doctor *d, struct sq_finding *f)
 static void check_modules(const struct sq_doctor *d, struct sq_finding *f)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules("ext4", false, wanted);
+    size_t n = sq_guest_modules("ext4", false, false, wanted);
     struct sq_module_list list = {0};
     struct squib_error err = {0};
 

@@ -12,6 +12,7 @@
 #include "cli/kernel_find.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
+#include "os/host.h"
 
 static int show(void)
 {
@@ -46,10 +47,9 @@ static int fetch(int argc, char *argv[])
         "%s/../tools/fetch-kernel",
     };
     char self[PATH_MAX], path[SQ_PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *slash;
 
-    self[len > 0 ? len : 0] = '\0';
+    sq_host_self(self, sizeof(self));
     /* For the guests that run here, unless another is asked for. */
     while (n < argc && n < 5) {
         full[n] = argv[n];

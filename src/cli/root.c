@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "cli/root.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "arch/hostfile.h"
+#include "base/elf.h"
 #include "base/err.h"
 #include "base/util.h"
 

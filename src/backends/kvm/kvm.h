@@ -163,6 +163,8 @@ struct sq_kvm_extension {
 
 extern const struct sq_kvm_extension sq_kvm_needed[];
 extern const size_t sq_kvm_needed_count;
+/* The Linux that has them all; what to do where there is no KVM. */
+extern const char sq_kvm_needed_linux[], sq_kvm_absent_remedy[];
 extern const struct sq_vm_ops sq_kvm_vm_ops;
 extern const struct sq_vcpu_ops sq_kvm_vcpu_ops;
 

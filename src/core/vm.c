@@ -453,6 +453,17 @@ int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
     return vcpu->ops->set_aarch64(vcpu, parts, st, err);
 }
 
+int squib_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                     struct squib_error *err)
+{
+    if (flags & ~(uint32_t)(SQUIB_DEBUG_STEP | SQUIB_DEBUG_BREAK))
+        return sq_err_set(err, SQUIB_E_INVAL, "debug flags %#x", flags);
+    if (!vcpu->ops->debug)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "backend %s cannot debug "
+                          "guests", vcpu->vm->backend->name);
+    return vcpu->ops->debug(vcpu, flags, err);
+}
+
 uint64_t squib_vcpu_insn_count(const struct squib_vcpu *vcpu)
 {
     return vcpu->ops->insn_count ? vcpu->ops->insn_count(vcpu) : 0;

@@ -87,11 +87,15 @@ static const struct field vector[] = {
     FIELD(U32, fp_regs.fpsr, fpsr),
 };
 
-/* The counter first. The physical timer is KVM's since 5.x. */
+/* The counter first. */
 static const struct field timer[] = {
     {REG_CNT, offsetof(struct squib_aarch64_state, cntvct)},
     {REG_CVAL, offsetof(struct squib_aarch64_state, cntv_cval)},
     {KVM_REG_ARM_TIMER_CTL, offsetof(struct squib_aarch64_state, cntv_ctl)},
+};
+
+/* Some versions of KVM emulate the physical timer and do not show it. */
+static const struct field physical_timer[] = {
     {KVM_REG_ARM_PTIMER_CVAL,
      offsetof(struct squib_aarch64_state, cntp_cval)},
     {KVM_REG_ARM_PTIMER_CTL, offsetof(struct squib_aarch64_state, cntp_ctl)},
@@ -141,6 +145,22 @@ static int fpu(struct sq_kvm_vcpu *v, bool set,
                  st->v, sizeof(st->v[0]), SQ_ARRAY_LEN(st->v), err);
 
     return rc ? rc : fields(v, set, vector, SQ_ARRAY_LEN(vector), st, err);
+}
+
+static int timers(struct sq_kvm_vcpu *v, bool set,
+                  struct squib_aarch64_state *st, struct squib_error *err)
+{
+    uint64_t probe;
+    int rc = fields(v, set, timer, SQ_ARRAY_LEN(timer), st, err);
+
+    if (rc)
+        return rc;
+    if (one(v, false, KVM_REG_ARM_PTIMER_CTL, &probe) == 0)
+        return fields(v, set, physical_timer, SQ_ARRAY_LEN(physical_timer),
+                      st, err);
+    if (!set)
+        st->cntp_ctl = st->cntp_cval = 0;
+    return 0;
 }
 
 /* --- system registers ------------------------------------------------ */
@@ -236,7 +256,7 @@ static int get_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
     if (!rc && (parts & SQUIB_STATE_SYSTEM))
         rc = get_system(v, st, err);
     if (!rc && (parts & SQUIB_STATE_TIMER)) {
-        rc = fields(v, false, timer, SQ_ARRAY_LEN(timer), st, err);
+        rc = timers(v, false, st, err);
         st->cntv_ctl &= ~(uint64_t)TIMER_CTL_ISTATUS;
         st->cntp_ctl &= ~(uint64_t)TIMER_CTL_ISTATUS;
     }
@@ -281,7 +301,7 @@ static int set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
     if (!rc && (parts & SQUIB_STATE_FPU))
         rc = fpu(v, true, st, err);
     if (!rc && (parts & SQUIB_STATE_TIMER))
-        rc = fields(v, true, timer, SQ_ARRAY_LEN(timer), st, err);
+        rc = timers(v, true, st, err);
     if (!rc && (parts & SQUIB_STATE_GIC) && vm_of(v)->irqchip)
         rc = sq_kvm_set_gic_cpu(v, &st->gic, err);
     if (!rc && (parts & SQUIB_STATE_EVENTS))
@@ -353,6 +373,13 @@ bool sq_kvm_vcpu_absorb(struct sq_kvm_vcpu *v)
     return v->run->exit_reason == KVM_EXIT_ARM_NISV && inject_abort(v);
 }
 
+void sq_kvm_vcpu_debug_exit(struct sq_kvm_vcpu *v,
+                            struct squib_exit_debug *out)
+{
+    if (one(v, false, CORE(U64, regs.pc), &out->pc) != 0)
+        out->pc = 0;
+}
+
 const struct sq_vcpu_ops sq_kvm_vcpu_ops = {
     .free = sq_kvm_vcpu_free,
     .run = sq_kvm_vcpu_run,
@@ -360,4 +387,5 @@ const struct sq_vcpu_ops sq_kvm_vcpu_ops = {
     .park = sq_kvm_vcpu_park,
     .get_aarch64 = get_aarch64,
     .set_aarch64 = set_aarch64,
+    .debug = sq_kvm_vcpu_debug,
 };

@@ -1,17 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# boot.sh [options] KERNEL_DIR BUSYBOX PROGRAM...
+# arm64.sh [options] NAME INIT KERNEL_DIR BUSYBOX PROGRAM...
 #
-# Runs the Hypervisor.framework backend, whose framework is the double on
-# KVM, on a processor that QEMU emulates with EL2: static arm64 programs
-# (conform-hvf, squib-hvf, squib-hvf-broken) in a machine of Debian's kernel.
+# Runs static arm64 programs on a processor that QEMU emulates with EL2, so
+# that KVM works there, in a machine of Debian's kernel: the KVM backend
+# (init-arm64), and the Hypervisor.framework backend with the framework's
+# double (tests/hvf/init).
 #
-#   KERNEL_DIR        vmlinuz with modules/ beside it: Linux 6.4 or newer,
-#                     which can forward PSCI calls
+#   NAME              begins the lines that INIT says: "NAME: all passed"
+#   INIT              the machine's first process; the programs are in /, the
+#                     kernel in /kernel
+#   KERNEL_DIR        vmlinuz with modules/ beside it; for the double Linux
+#                     6.4 or newer, which can forward PSCI calls
 #   BUSYBOX           a static one for arm64
 #   --cpu MODEL       neoverse-n1 (KVM with VHE); cortex-a72 is without
-#   --timeout SECONDS for the whole machine (150)
+#   --timeout SECONDS for the whole machine (270)
 #   --keep FILE       writes the machine's whole console there
 #
 # The verdict is what the machine writes to its console, since QEMU's exit
@@ -19,8 +23,7 @@
 # tested here (the reason is printed).
 set -eu
 export LC_ALL=C
-here=$(cd "$(dirname "$0")" && pwd)
-cpu=neoverse-n1 timeout=150 keep=
+cpu=neoverse-n1 timeout=270 keep=
 
 skip() {
     echo "skip: $1"
@@ -32,22 +35,22 @@ while [ $# -gt 0 ]; do
     --cpu) cpu=$2; shift ;;
     --timeout) timeout=$2; shift ;;
     --keep) keep=$2; shift ;;
-    -*) echo "boot.sh: unknown option $1" >&2; exit 2 ;;
+    -*) echo "arm64.sh: unknown option $1" >&2; exit 2 ;;
     *) break ;;
     esac
     shift
 done
-[ $# -ge 3 ] || { echo "boot.sh: nothing to run" >&2; exit 2; }
-dir=$1 busybox=$2
-shift 2
+[ $# -ge 5 ] || { echo "arm64.sh: nothing to run" >&2; exit 2; }
+name=$1 init=$2 dir=$3 busybox=$4
+shift 4
 
 for tool in qemu-system-aarch64 cpio; do
     command -v $tool >/dev/null || skip "no $tool"
 done
 [ -f "$dir/vmlinuz" ] && [ -d "$dir/modules" ] ||
-    skip "no kernel in $dir (tools/fetch-kernel -b -a aarch64)"
+    skip "no kernel in $dir (make check fetches it)"
 [ -f "$busybox" ] ||
-    skip "no arm64 busybox (tools/fetch-kernel -b -a aarch64)"
+    skip "no arm64 busybox (tools/fetch-kernel -a aarch64)"
 for program; do
     [ -f "$program" ] ||
         skip "no $program (tools/cross-build makes it; make check does)"
@@ -66,7 +69,7 @@ root=$work/root
 mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" \
     "$root/kernel/modules"
 cp "$busybox" "$root/bin/busybox"
-cp "$here/init" "$root/init"
+cp "$init" "$root/init"
 cp "$@" "$root/"
 cp "$dir/vmlinuz" "$root/kernel/vmlinuz"
 # what the guest's agent needs; the rest would only fill memory
@@ -77,7 +80,10 @@ cp "$dir/vmlinuz" "$root/kernel/vmlinuz"
     cpio -pdm --quiet "$root/kernel/modules")
 (cd "$root" && find . | cpio -o -H newc --quiet) >"$work/initrd"
 
-qemu-system-aarch64 -accel tcg,tb-size=256 \
+# Time is a count of instructions (4 ns each): on a busy machine clocks that
+# go by the host's would interrupt an emulated processor, and the guests in
+# it, faster than they can answer.
+qemu-system-aarch64 -accel tcg,tb-size=256 -icount shift=2,sleep=off \
     -M virt,virtualization=on,gic-version=3 -cpu "$cpu" -smp 1 -m 1024 \
     -nodefaults -no-user-config -display none -no-reboot -monitor none \
     -serial "file:$work/console" -kernel "$dir/vmlinuz" \
@@ -100,8 +106,8 @@ qemu=
 [ -z "$keep" ] || cp "$work/console" "$keep"
 
 tr -d '\r' <"$work/console" >"$work/text"
-sed -n '/^hvf: /p; /^FAIL/p; /^skip/p; /^[0-9]* passed, /p' "$work/text"
-if grep -q '^hvf: all passed$' "$work/text"; then
+sed -n "/^$name: /p; /^FAIL/p; /^skip/p; /^[0-9]* passed, /p" "$work/text"
+if grep -q "^$name: all passed\$" "$work/text"; then
     echo "ok - in $((timeout - left)) s"
     exit 0
 fi

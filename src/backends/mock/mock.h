@@ -25,6 +25,8 @@
 #define SQ_MOCK_EVENTS_MAX 64
 
 extern const struct squib_backend sq_backend_mock;
+/* The same without SQUIB_CAP_VCPU_EXITS and what needs them. */
+extern const struct squib_backend sq_backend_mock_lifecycle;
 
 enum sq_mock_event_kind {
     SQ_MOCK_IRQ,    /* a: gsi, b: level */

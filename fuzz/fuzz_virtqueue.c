@@ -12,8 +12,14 @@
  *
  * Input: byte 0 chooses the device; then commands of 8 bytes each, see
  * step(). The rings are preset to sane places, so that random contents get
- * past the queue's start; the fuzzer may move them.
+ * past the queue's start; the fuzzer may move them. With the top bit of byte
+ * 0, another thread changes rings and buffers all the while, as another vCPU
+ * can.
+ *
+ * `make check` runs it with random input, see random.c.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -24,8 +30,10 @@
 #include "dev/bus.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/mem.h"
 #include "dev/virtio/mmio.h"
 #include "dev/virtio/net.h"
+#include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/vsock.h"
 
@@ -187,6 +195,58 @@ static int net_new(struct machine *m, unsigned offloads)
     return rc;
 }
 
+/* Memory that comes and goes: two windows, shown and hidden as it says. */
+#define PLUG_GPA (1ull << 30)
+#define PLUG_WINDOW (128ull << 20)
+
+static int show(void *ctx, struct squib_range window, bool shown)
+{
+    struct machine *m = ctx;
+
+    if (window.len != PLUG_WINDOW || (window.gpa - PLUG_GPA) % PLUG_WINDOW ||
+        window.gpa - PLUG_GPA >= 2 * PLUG_WINDOW)
+        abort(); /* the device has to check this */
+    sq_memory_show(m->mem, window.gpa, shown);
+    return 0;
+}
+
+static int mem_new(struct machine *m)
+{
+    const struct sq_virtio_mem_config config = {
+        .sizes = {.total_mib = 256, .block_mib = 2, .slot_mib = 128},
+        .gpa = PLUG_GPA,
+        .show = show,
+        .ctx = m,
+    };
+    void *hva;
+
+    for (unsigned i = 0; i < 2; i++)
+        if (sq_memory_reserve(m->mem,
+                              (struct squib_range){
+                                  PLUG_GPA + i * PLUG_WINDOW, PLUG_WINDOW},
+                              &hva, NULL))
+            return -1;
+    return sq_virtio_mem_new(&config, &m->dev, NULL);
+}
+
+/* A file of a page; nothing of the guest's reaches its mapping here. */
+static int pmem_new(struct machine *m)
+{
+    char path[] = "/tmp/fuzz-pmem-XXXXXX";
+    int fd = mkstemp(path), rc = -1;
+
+    if (fd >= 0 && ftruncate(fd, 4096) == 0)
+        rc = sq_virtio_pmem_new(
+            &(struct sq_virtio_pmem_config){
+                .path = path, .gpa = PLUG_GPA, .poller = m->poller},
+            &m->dev, NULL);
+    if (fd >= 0) {
+        unlink(path);
+        close(fd);
+    }
+    return rc;
+}
+
 static int device_new(struct machine *m, uint8_t kind)
 {
     struct sq_virtio_vsock_config vsock = {3, &host_ops, m};
@@ -201,7 +261,7 @@ static int device_new(struct machine *m, uint8_t kind)
     struct ram_disk *disk;
     int rc;
 
-    switch (kind % 8) {
+    switch (kind % 10) {
     case 0:
         return sq_virtio_rng_new(&m->dev, NULL);
     case 1:
@@ -212,7 +272,7 @@ static int device_new(struct machine *m, uint8_t kind)
         disk->disk = (struct sq_disk){
             .ops = &ram_ops,
             .len = DISK_LEN,
-            .read_only = kind % 8 == 2,
+            .read_only = kind % 10 == 2,
         };
         rc = sq_virtio_blk_new(
             &(struct sq_virtio_blk_config){
@@ -227,8 +287,12 @@ static int device_new(struct machine *m, uint8_t kind)
         return net_new(m, SQ_NET_HEADERS);
     case 7:
         return net_new(m, SQ_NET_TRUSTED);
+    case 8:
+        return mem_new(m);
+    case 9:
+        return pmem_new(m);
     default: /* with all features, and with few */
-        return sq_virtio_balloon_new(kind % 8 == 4 ? &balloon : &plain,
+        return sq_virtio_balloon_new(kind % 10 == 4 ? &balloon : &plain,
                                      &m->dev, NULL);
     }
 }
@@ -286,7 +350,7 @@ static void step(struct machine *m, const uint8_t *c)
     uint8_t raw[16] = {0};
     uint8_t *ring = sq_memory_ptr(m->mem, RING(q), 0x1000);
 
-    switch (op % 12) {
+    switch (op % 13) {
     case 0: put(m, h % 0x120 & ~3u, w); break;
     case 1: /* any access */
         memcpy(raw, c + 1, 7);
@@ -335,6 +399,14 @@ static void step(struct machine *m, const uint8_t *c)
         sq_st32(p + 40, w >> 8 & 0xff);
         break;
     }
+    case 12: /* a request for memory, and what the host wants */
+        sq_st64((uint8_t *)sq_memory_ptr(m->mem, PACKET, 64), c[1] % 5);
+        sq_st64((uint8_t *)sq_memory_ptr(m->mem, PACKET + 8, 8),
+                PLUG_GPA + ((uint64_t)(w % 130) << 21) + (w >> 31));
+        sq_st64((uint8_t *)sq_memory_ptr(m->mem, PACKET + 16, 8), h % 80);
+        if (m->dev->ops->id == SQ_VIRTIO_ID_MEM)
+            (void)sq_virtio_mem_request(m->dev, h % 300, NULL);
+        break;
     case 11: /* the host application moves */
         if (m->peers) {
             int fd = m->peer[c[1] % m->peers];
@@ -364,19 +436,53 @@ static void check_alive(struct machine *m)
         abort();
 }
 
+/* ---- Another vCPU ---- */
+
+struct scribbler {
+    uint8_t *ring;
+    unsigned queues;
+    _Atomic bool stop;
+};
+
+/* Mostly what a descriptor, an index or a header could hold. */
+static void *scribble(void *arg)
+{
+    struct scribbler *s = arg;
+    uint32_t x = 12345;
+
+    while (!atomic_load_explicit(&s->stop, memory_order_relaxed)) {
+        uint32_t at, v;
+
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        at = x % (s->queues * 0x1000 + 0x1000) & ~3u;
+        v = x & 0x100 ? x >> 9 & 0xf : x >> 12 & 0xfffff;
+        if (x & 0x600) /* descriptors and the available ring */
+            at = at / 0x1000 * 0x1000 + (x >> 20 & 0x47c);
+        if (at < s->queues * 0x1000)
+            atomic_store_explicit(
+                (_Atomic uint32_t *)(void *)(s->ring + at), v,
+                memory_order_relaxed);
+    }
+    return NULL;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct machine m = {0};
     struct sq_virtio_mmio_config config = {.irq = {irq, NULL, 5}};
+    struct scribbler other = {0};
+    pthread_t thread;
 
     if (size < 1 || squib_memory_new(&m.mem, NULL) != 0)
         return 0;
     if (squib_memory_add(m.mem, (struct squib_range){0, REGION}, NULL) ||
         squib_memory_add(m.mem, (struct squib_range){REGION, REGION},
                          NULL) ||
-        sq_poller_new(&m.poller, NULL) || device_new(&m, data[0]))
+        sq_poller_new(&m.poller, NULL) || device_new(&m, data[0] & 0x7f))
         abort();
     m.stop = (struct sq_work){.fn = stop, .ctx = m.poller};
     m.queues = m.dev->ops->queue_count;
@@ -388,12 +494,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    &sq_virtio_mmio_bus_ops, m.mmio, NULL))
         abort();
     start(&m, UINT32_MAX);
+    other.ring = sq_memory_ptr(m.mem, RING(0), 0x1000 * m.queues);
+    other.queues = m.queues;
+    if ((data[0] & 0x80) &&
+        pthread_create(&thread, NULL, scribble, &other) != 0)
+        abort();
     for (size_t at = 1; at + 8 <= size; at += 8)
         step(&m, data + at);
     pump(&m);
+    atomic_store(&other.stop, true);
+    if (data[0] & 0x80)
+        pthread_join(thread, NULL);
     pump(&m);
     check_alive(&m);
-    sq_virtio_mmio_free(m.mmio);
+    sq_transport_free(m.dev->transport);
     sq_poller_free(m.poller);
     squib_memory_free(m.mem);
     for (unsigned i = 0; i < m.peers; i++)

@@ -42,7 +42,7 @@ static int identify_arm64(const char *path, struct sq_guest_kernel_id *out,
  *   random.trust_cpu=on   RDRAND or the device tree's seed are enough: no
  *   random.trust_bootloader=on  wait for entropy
  *   8250.nr_uarts=1, i8042.*  no probing for what is not there
- *   pci=off               there is no PCI bus */
+ */
 #define COMMON "console=ttyS0 panic=-1 cryptomgr.notests "                 \
     "random.trust_cpu=on 8250.nr_uarts=1"
 
@@ -56,7 +56,7 @@ static const struct sq_guest_arch archs[SQUIB_ARCH_COUNT] = {
         .package = "linux-image-cloud-amd64",
         .cache = "kernel/default",
         .cmdline = COMMON " reboot=k i8042.noaux i8042.nomux "
-                   "i8042.dumbkbd pci=off",
+                   "i8042.dumbkbd",
         .agent = sq_agent_x86_64_start,
         .agent_end = sq_agent_x86_64_end,
         .identify = identify_x86,

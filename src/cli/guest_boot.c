@@ -9,15 +9,17 @@
 #include "base/err.h"
 #include "cli/net_option.h"
 
+/* For kernels that would look for a PCI bus where there is none. */
+#define CMDLINE_NO_PCI "pci=off"
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
-size_t sq_guest_modules(const char *fstype, bool net,
+size_t sq_guest_modules(const char *fstype, bool net, bool pci,
                         const char *out[SQ_GUEST_MODULES_MAX])
 {
     size_t n = 0;
 
-    out[n++] = "virtio_mmio";
+    out[n++] = pci ? "virtio_pci" : "virtio_mmio";
     out[n++] = "vmw_vsock_virtio_transport";
     if (fstype) {
         out[n++] = "virtio_blk";
@@ -29,11 +31,13 @@ size_t sq_guest_modules(const char *fstype, bool net,
     return n;
 }
 
-static int find_modules(const struct sq_guest_boot *boot, bool net,
+static int find_modules(const struct sq_run_options *o,
+                        const struct sq_guest_boot *boot,
                         struct sq_module_list *list, struct squib_error *err)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules(boot->root.fstype, net, wanted);
+    size_t n = sq_guest_modules(boot->root.fstype,
+                                sq_net_option_wanted(o->net), o->pci, wanted);
     int rc;
 
     memset(list, 0, sizeof(*list));
@@ -69,7 +73,7 @@ static int build_initramfs(const struct sq_run_options *o,
                           "without the guest agent for %s\n  do: build it "
                           "with musl-gcc installed (apt install musl-tools)",
                           guest->name);
-    rc = find_modules(boot, sq_net_option_wanted(o->net), &modules, err);
+    rc = find_modules(o, boot, &modules, err);
     if (!rc) {
         config[0] = '\0';
         if (o->hostname)
@@ -120,6 +124,7 @@ static int fill_spec(const struct sq_run_options *o,
     spec->mem_mib = o->mem_mib;
     spec->vcpus = o->vcpus;
     spec->vsock = true;
+    spec->pci = o->pci;
     spec->serial = o->console ? SQ_SERIAL_STDERR : SQ_SERIAL_LOG;
     rc = sq_spec_set(spec->kernel, sizeof(spec->kernel), "--kernel",
                      boot->kernel.boot, err);
@@ -128,6 +133,8 @@ static int fill_spec(const struct sq_run_options *o,
                          o->initrd, err);
     if (!rc)
         rc = sq_spec_append(spec, boot->kernel.guest->cmdline, err);
+    if (!rc && !o->pci)
+        rc = sq_spec_append(spec, CMDLINE_NO_PCI, err);
     if (!rc && !o->console)
         rc = sq_spec_append(spec, "quiet", err);
     if (!rc && soft)

@@ -77,7 +77,7 @@ static int fetch(int argc, char *argv[])
         return SQ_STATUS_FAILED;
     }
     sq_say("the script that fetches a kernel is not installed\n  do: apt "
-           "install linux-image-cloud-amd64, or use --kernel FILE");
+           "install %s, or use --kernel FILE", sq_kernel_guest()->package);
     return SQ_STATUS_FAILED;
 }
 

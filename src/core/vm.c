@@ -74,6 +74,35 @@ int squib_backend_cpuid(const struct squib_backend *be,
     return be->cpuid(leaves, n, err);
 }
 
+/* Whether each part of `a` between commas is one of b's. */
+static bool has_all(const char *a, const char *b)
+{
+    for (;; a++) {
+        size_t n = strcspn(a, ","), m;
+        const char *p = b;
+
+        for (;; p += m + 1) {
+            m = strcspn(p, ",");
+            if (m == n && memcmp(p, a, n) == 0)
+                break;
+            if (!p[m])
+                return false;
+        }
+        a += n;
+        if (!*a)
+            return true;
+    }
+}
+
+/* Whether two names are the same but for the order of settings. */
+static bool same_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, ",");
+
+    return n == strcspn(b, ",") && memcmp(a, b, n) == 0 &&
+           strlen(a) == strlen(b) && has_all(a, b) && has_all(b, a);
+}
+
 /* The backend or the variant of that name, or NULL. */
 static const struct squib_backend *named(const struct squib_backend *be,
                                          const char *name)
@@ -81,7 +110,7 @@ static const struct squib_backend *named(const struct squib_backend *be,
     if (strcmp(be->name, name) == 0)
         return be;
     for (size_t k = 0; be->variants && be->variants[k]; k++)
-        if (strcmp(be->variants[k]->name, name) == 0)
+        if (same_name(be->variants[k]->name, name))
             return be->variants[k];
     return NULL;
 }

@@ -7,7 +7,8 @@
 #   debian_root PACKAGE...     sets $debian_root, or skips the test
 #
 # Kept as CACHE/test-root/KEY, where KEY stands for the list of package files,
-# so that a new version makes a new root; older ones are removed.
+# so that a new version makes a new root; older ones are removed. Tests that
+# use other packages set debian_roots to a name of their own for "test-root".
 
 # The files to fetch, as "'URL' NAME SIZE HASH" lines.
 resolve() { # packages
@@ -32,7 +33,7 @@ unpack_debs() { # folder of .deb files, folder to make
 
 debian_root() { # packages
     need_tool apt-get dpkg-deb tar
-    roots=$cache/test-root
+    roots=$cache/${debian_roots:-test-root}
     mkdir -p "$roots" || skip "cannot write $roots"
     apt_dir=$work/apt
     mkdir -p "$apt_dir/lists/partial" "$apt_dir/cache/archives/partial"

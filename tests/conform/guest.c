@@ -161,6 +161,8 @@ void cf_vm_on_memory(struct cf *t, uint32_t vcpus, bool irqchip,
         .vcpus = vcpus, .irqchip = irqchip, .dirty_log = dirty_log};
     struct squib_error e;
 
+    if (vcpus > 1 && !(squib_backend_caps(t->be) & SQUIB_CAP_SMP))
+        cf_skip("the backend has one vCPU");
     if (cf_is_a64(t))
         cf_a64_config(&config);
     CF_OK(squib_vm_new(t->be, &config, t->mem, &t->vm, &e), e);

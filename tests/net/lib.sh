@@ -3,27 +3,12 @@
 # What the network tests share, on top of the boot tests' lib.sh. A server of
 # busybox on the host hands out a file of random bytes.
 . "$(dirname "$0")/../boot/lib.sh"
+. "$(dirname "$0")/netns.sh"
 
 busybox=
 for b in "${SQUIB_BUSYBOX:-}" /bin/busybox /usr/bin/busybox; do
     [ -x "$b" ] && busybox=$b && break
 done
-
-# Starts the test again in a network namespace of its own, with loopback up.
-own_netns() {
-    if [ -z "${SQUIB_TEST_IN_NETNS:-}" ]; then
-        [ "$(id -u)" = 0 ] || skip "taps need root"
-        [ -c /dev/net/tun ] || skip "no /dev/net/tun"
-        need_tool ip unshare
-        unshare -n true 2>/dev/null || skip "no network namespaces"
-        unshare -n ip tuntap add squib0 mode tap 2>/dev/null ||
-            skip "taps cannot be made here"
-        rm -rf "$work"
-        trap - EXIT
-        SQUIB_TEST_IN_NETNS=1 exec unshare -n "$0"
-    fi
-    ip link set lo up
-}
 
 need_server() { # applet...
     [ -n "$busybox" ] || skip "no busybox"

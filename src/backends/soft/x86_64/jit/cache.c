@@ -39,6 +39,20 @@ static void unmap_code(struct sq_jit *j)
     sq_code_free(j->rw, j->rx, SQ_JIT_CODE_LEN);
 }
 
+static uint8_t host_has(void)
+{
+    uint8_t has = 0;
+
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt") &&
+        __builtin_cpu_supports("movbe"))
+        has |= SQ_JIT_V3;
+    if (__builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul"))
+        has |= SQ_JIT_AES;
+    return has;
+}
+
 static void *table(size_t len)
 {
     void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
@@ -97,6 +111,8 @@ int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
     }
     j->heat = heat;
+    j->host = host_has();
+    j->most = UINT64_MAX;
     c->js.stop = UINT32_MAX;
     c->translated = sq_jit_run;
     sq_jit_emit_stubs(j);
@@ -123,7 +139,7 @@ void sq_jit_free(struct sq_x86_cpu *c)
 void sq_jit_forget_jumps(struct sq_x86_cpu *c)
 {
     if (c->jit)
-        memset(c->js.jjc, 0, sizeof(c->js.jjc));
+        memset(c->jjc, 0, sizeof(c->jjc));
 }
 
 void sq_jit_forget(struct sq_x86_cpu *c)

@@ -430,22 +430,28 @@ static const struct sq_vm_ops vm_ops = {
     .irqfd = vm_irqfd,
 };
 
-static int vm_new(const struct squib_vm_config *config,
-                  struct squib_memory *mem, struct squib_vm **out,
-                  struct squib_error *err)
+/* Without interrupts and a log: what a lifecycle-only backend has. */
+static const struct sq_vm_ops lifecycle_ops = {
+    .free = vm_free,
+    .map = vm_map,
+    .unmap = vm_unmap,
+    .protect = vm_protect,
+    .vcpu_new = vcpu_new,
+};
+
+static int make_vm(const struct sq_vm_ops *ops, struct squib_vm **out,
+                   struct squib_error *err)
 {
     struct sq_mock *m = next_mock;
     struct mock_vm *vm;
 
-    (void)config;
-    (void)mem;
     next_mock = NULL;
     if (m && m->fail_vm_new)
         return injected("vm_new", err);
     vm = calloc(1, sizeof(*vm));
     if (!vm)
         return sq_err_set(err, SQUIB_E_NOMEM, "mock: no memory");
-    vm->base.ops = &vm_ops;
+    vm->base.ops = ops;
     vm->m = m;
     if (m) {
         pthread_mutex_lock(&m->lock);
@@ -454,6 +460,24 @@ static int vm_new(const struct squib_vm_config *config,
     }
     *out = &vm->base;
     return 0;
+}
+
+static int vm_new(const struct squib_vm_config *config,
+                  struct squib_memory *mem, struct squib_vm **out,
+                  struct squib_error *err)
+{
+    (void)config;
+    (void)mem;
+    return make_vm(&vm_ops, out, err);
+}
+
+static int lifecycle_vm_new(const struct squib_vm_config *config,
+                            struct squib_memory *mem, struct squib_vm **out,
+                            struct squib_error *err)
+{
+    (void)config;
+    (void)mem;
+    return make_vm(&lifecycle_ops, out, err);
 }
 
 /* --- backend --------------------------------------------------------- */
@@ -496,6 +520,20 @@ const struct squib_backend sq_backend_mock = {
     .probe = backend_probe,
     .cpuid = backend_cpuid,
     .vm_new = vm_new,
+};
+
+static uint64_t lifecycle_caps(void)
+{
+    return SQUIB_CAP_HARDWARE;
+}
+
+const struct squib_backend sq_backend_mock_lifecycle = {
+    .name = "mock-lifecycle",
+    .summary = "scripted lives of machines, for tests",
+    .caps = lifecycle_caps,
+    .probe = backend_probe,
+    .cpuid = backend_cpuid,
+    .vm_new = lifecycle_vm_new,
 };
 
 const struct squib_backend sq_backend_mock_arm64 = {

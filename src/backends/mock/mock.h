@@ -25,6 +25,8 @@
 #define SQ_MOCK_EVENTS_MAX 64
 
 extern const struct squib_backend sq_backend_mock;
+/* The same without SQUIB_CAP_VCPU_EXITS and what needs them. */
+extern const struct squib_backend sq_backend_mock_lifecycle;
 /* The same with arm64 vCPUs, and without PSCI of its own. */
 extern const struct squib_backend sq_backend_mock_arm64;
 

@@ -16,9 +16,9 @@
  * exit.c, probe.c  their parts of the above
  * gic.c    (arm64) the state of the interrupt controller
  *
- * x86-64: guest-physical addresses that KVM takes for itself, and that must not be
- * memory: SQ_KVM_IDENTITY_MAP_GPA up to 4 pages (real mode on older Intel
- * processors), the local APIC page 0xfee00000 and, with an interrupt
+ * x86-64: guest-physical addresses that KVM takes for itself, and that must
+ * not be memory: SQ_KVM_IDENTITY_MAP_GPA up to 4 pages (real mode on older
+ * Intel processors), the local APIC page 0xfee00000 and, with an interrupt
  * controller, the I/O APIC page 0xfec00000. The ports of the PICs (0x20,
  * 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1) are then KVM's too; no line is routed to
  * them.

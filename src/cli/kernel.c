@@ -93,8 +93,8 @@ int sq_verb_kernel(int argc, char *argv[])
         puts("usage: squib kernel [show | fetch [-f] [-a ARCH]]\n\n"
              "  show   where the guest kernel was looked for and found\n"
              "  fetch  get Debian's cloud kernel into the cache with apt "
-             "(no root needed);\n         -f takes a newer one; ARCH is x86_64 or "
-             "aarch64");
+             "(no root needed);\n         -f takes a newer one; ARCH is x86_64 "
+             "or aarch64");
         return SQ_STATUS_OK;
     }
     sq_say("kernel: there is no '%s'\n  do: squib kernel --help", verb);

@@ -237,7 +237,8 @@ void sq_kernel_unpack(struct sq_kernel_choice *c)
     char prefix[32], name[96];
     struct stat st;
 
-    if (c->guest->identify(c->path, &id, NULL) || !id.packed || !realpath(c->path, real) ||
+    if (c->guest->identify(c->path, &id, NULL) || !id.packed ||
+        !realpath(c->path, real) ||
         stat(real, &st) != 0 || sq_path_cache(dir, "unpacked", true, NULL))
         return;
     snprintf(prefix, sizeof(prefix), "%016" PRIx64 "-", hash_text(real));

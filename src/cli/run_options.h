@@ -28,6 +28,8 @@ struct sq_run_options {
     unsigned long long timeout_ns; /* 0: none */
     const char *timeout_text;
     enum sq_tty_choice tty;
+    bool deterministic;
+    unsigned seed, jit_limit; /* jit_limit 0: none */
     bool pci, console, verbose, quiet, help;
     char *const *command; /* NULL-ended; empty: an interactive shell */
 };

@@ -10,7 +10,8 @@ MESON_ARGS ?= $(if $(CI),-Dwerror=true)
 RUN ?= echo "Hello from $$(uname -sr) on $$(uname -m)"; \
     echo "up $$(cut -d" " -f1 /proc/uptime) s, $$(nproc) vCPU, $$(free -m | awk "/Mem/ {print \$$2}") MiB"
 
-.PHONY: all deps run check check-asan check-cross check-long bench kernel \
+.PHONY: all deps run check check-asan check-cross check-long bench \
+    bench-quick kernel \
     kernel-fetch install clean fmt help
 .NOTPARALLEL:
 
@@ -75,12 +76,19 @@ check-long:
 	@tools/fetch-kernel
 	@tools/check $(BUILD) --suite long
 
-## bench: measure speed and memory (beside QEMU if it is installed)
+## bench: measure speed and memory beside native code and QEMU (minutes)
 bench:
 	@tools/deps build run bench
 	@$(MAKE) --no-print-directory all
 	@tools/fetch-kernel
 	@bench/run $(BUILD)
+
+## bench-quick: one round of fewer rows; replaces no published figures
+bench-quick:
+	@tools/deps build run bench
+	@$(MAKE) --no-print-directory all
+	@tools/fetch-kernel
+	@bench/run --quick $(BUILD)
 
 ## kernel: build the tailored guest kernel from Debian's source (~20 minutes)
 kernel:

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * measure CMD ARGS...: runs a command and writes one line to descriptor 3:
+ * measure [-m] CMD ARGS...: runs a command and writes one line to descriptor
+ * 3:
  *
- *   wall seconds, CPU seconds (user and system), peak shared memory and peak
- *   of all other memory in KiB, exit status
+ *   wall seconds, CPU seconds (user and system, waited-for children too), peak
+ *   guest memory and peak of all other memory in KiB, exit status
  *
- * Guest memory is shared memory (a memfd) in squib, so the fourth number is
- * what the monitor needs for itself. Peaks are sampled every 5 ms.
+ * Memory is looked at with -m alone, every 10 ms: mappings of the memory files
+ * that squib and QEMU keep a guest's memory in, and all others. A page that is
+ * mapped twice counts once (it is the proportional size, Pss), as translated
+ * code is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,42 +32,49 @@ static double seconds(struct timeval tv)
     return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
 }
 
-static void sample(pid_t pid, long *shared, long *other)
+static void sample(pid_t pid, long *guest, long *other)
 {
-    long anon = 0, file = 0, shmem = 0;
-    char path[48], line[160];
+    long guest_now = 0, other_now = 0, kib;
+    char path[48], line[512];
+    int is_guest = 0;
     FILE *f;
 
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
     f = fopen(path, "r");
     if (!f)
         return;
     while (fgets(line, sizeof(line), f)) {
-        if (strncmp(line, "RssAnon:", 8) == 0)
-            anon = atol(line + 8);
-        else if (strncmp(line, "RssFile:", 8) == 0)
-            file = atol(line + 8);
-        else if (strncmp(line, "RssShmem:", 9) == 0)
-            shmem = atol(line + 9);
+        /* A mapping begins with its addresses in small hex digits. */
+        if ((line[0] >= '0' && line[0] <= '9') ||
+            (line[0] >= 'a' && line[0] <= 'f'))
+            is_guest = strstr(line, "memfd:guest-memory") ||
+                       strstr(line, "memfd:memory-backend-memfd");
+        else if (sscanf(line, "Pss: %ld", &kib) == 1)
+            *(is_guest ? &guest_now : &other_now) += kib;
     }
     fclose(f);
-    if (shmem > *shared)
-        *shared = shmem;
-    if (anon + file > *other)
-        *other = anon + file;
+    if (guest_now > *guest)
+        *guest = guest_now;
+    if (other_now > *other)
+        *other = other_now;
 }
 
 int main(int argc, char **argv)
 {
-    const struct timespec pause = {.tv_nsec = 5000000};
-    long shared = 0, other = 0;
+    const struct timespec pause = {.tv_nsec = 10000000};
+    long guest = 0, other = 0;
     double start = now_s();
     struct rusage used;
-    int status = 0;
+    int status = 0, memory = 0;
     pid_t pid;
 
+    if (argc > 1 && strcmp(argv[1], "-m") == 0) {
+        memory = 1;
+        argv++;
+        argc--;
+    }
     if (argc < 2) {
-        fprintf(stderr, "usage: measure CMD ARGS... 3>RESULT\n");
+        fprintf(stderr, "usage: measure [-m] CMD ARGS... 3>RESULT\n");
         return 2;
     }
     pid = fork();
@@ -79,7 +89,7 @@ int main(int argc, char **argv)
         _exit(127);
     }
     for (;;) {
-        pid_t done = wait4(pid, &status, WNOHANG, &used);
+        pid_t done = wait4(pid, &status, memory ? WNOHANG : 0, &used);
 
         if (done == pid)
             break;
@@ -87,13 +97,13 @@ int main(int argc, char **argv)
             perror("measure: wait");
             return 125;
         }
-        sample(pid, &shared, &other);
+        sample(pid, &guest, &other);
         nanosleep(&pause, NULL);
     }
     status = WIFEXITED(status) ? WEXITSTATUS(status)
                                : 128 + WTERMSIG(status);
     dprintf(3, "%.3f %.3f %ld %ld %d\n", now_s() - start,
-            seconds(used.ru_utime) + seconds(used.ru_stime), shared, other,
+            seconds(used.ru_utime) + seconds(used.ru_stime), guest, other,
             status);
     return status;
 }

@@ -20,11 +20,22 @@ extern "C" {
 
 struct squib_backend;
 
+/* What kind of guest a backend runs. */
+enum squib_arch {
+    SQUIB_ARCH_X86_64,
+    SQUIB_ARCH_AARCH64,
+    SQUIB_ARCH_COUNT
+};
+
+/* "x86_64", "aarch64", as `uname -m` says it; "?" past the list. */
+const char *squib_arch_name(enum squib_arch arch);
+
 /* What a backend can do beyond the basics. A VM configuration that needs an
  * absent capability is refused before anything starts. */
 enum squib_cap {
     SQUIB_CAP_HARDWARE = 1 << 0,   /* runs on virtualization hardware */
-    SQUIB_CAP_IRQCHIP = 1 << 1,    /* has local APICs and an I/O APIC */
+    SQUIB_CAP_IRQCHIP = 1 << 1,    /* has local APICs and an I/O APIC,
+                                      or a GICv3 */
     SQUIB_CAP_SMP = 1 << 2,        /* more than one vCPU */
     SQUIB_CAP_DIRTY_LOG = 1 << 3,
     SQUIB_CAP_IOEVENTFD = 1 << 4,
@@ -33,11 +44,13 @@ enum squib_cap {
     SQUIB_CAP_DEBUG = 1 << 7,      /* single step, DEBUG exits */
     SQUIB_CAP_VCPU_EXITS = 1 << 8, /* vCPU exits reach the caller */
     SQUIB_CAP_READONLY_MEM = 1 << 9, /* write to read-only = MMIO exit */
+    SQUIB_CAP_PSCI = 1 << 10, /* arm64: answers PSCI calls by itself */
 };
 
 /* Backends in probe order, hardware first. NULL past the end. */
 const struct squib_backend *squib_backend_at(size_t i);
 const char *squib_backend_name(const struct squib_backend *be); /* "kvm" */
+enum squib_arch squib_backend_arch(const struct squib_backend *be);
 const char *squib_backend_summary(const struct squib_backend *be);
 uint64_t squib_backend_caps(const struct squib_backend *be);
 
@@ -54,13 +67,15 @@ int squib_backend_probe(const struct squib_backend *be,
 
 /* Chooses by name. "auto" takes the first backend that passes its probe.
  * `why` (optional, `why_len` bytes) receives one line for people that says
- * which was taken and why others were not. Errors: SQUIB_E_NOTFOUND for an
+ * which was taken, why others were not, and what the host keeps from it,
+ * such as memory to translate to. Errors: SQUIB_E_NOTFOUND for an
  * unknown name, or the named backend's probe error. */
 int squib_backend_choose(const char *name, const struct squib_backend **out,
                          char *why, size_t why_len, struct squib_error *err);
 
 /* The CPUID leaves that this backend can offer. *n is the room in leaves on
- * entry and their number on return. Errors: SQUIB_E_RANGE if *n is small. */
+ * entry and their number on return. Errors: SQUIB_E_RANGE if *n is small,
+ * SQUIB_E_NOSUPPORT if its guests are not x86-64. */
 int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err);

@@ -67,7 +67,9 @@ struct squib_exit_pio {
 };
 
 /* A call from the guest to the monitor (vmcall, hvc, smc) that the backend
- * does not answer itself. */
+ * does not answer itself. On arm64 `function` is W0 (the SMC Calling
+ * Convention's identifier), the arguments are X1 to X6, and `ret` goes to
+ * X0. */
 struct squib_exit_hypercall {
     uint64_t function;
     uint64_t args[6];

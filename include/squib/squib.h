@@ -3,6 +3,7 @@
 #ifndef SQUIB_SQUIB_H
 #define SQUIB_SQUIB_H
 
+#include <squib/aarch64.h>
 #include <squib/backend.h>
 #include <squib/error.h>
 #include <squib/exit.h>

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <squib/aarch64.h>
 #include <squib/error.h>
 #include <squib/exit.h>
 
@@ -144,8 +145,10 @@ void squib_x86_long_mode(struct squib_x86_64_state *st, uint64_t rip,
 
 /* Creates vCPU `index` (0 .. config.vcpus-1, each once) of vm on the
  * calling thread. vCPU 0 starts runnable; others wait for a start-up IPI
- * when the VM has an interrupt controller, else they are runnable. Errors:
- * SQUIB_E_INVAL, SQUIB_E_NOMEM, SQUIB_E_OS. */
+ * when the VM has an interrupt controller, else they are runnable. On arm64
+ * they are off when the backend answers PSCI (SQUIB_CAP_PSCI), else
+ * runnable: whoever answers PSCI then runs a vCPU only while it is on.
+ * Errors: SQUIB_E_INVAL, SQUIB_E_NOMEM, SQUIB_E_OS. */
 int squib_vcpu_new(struct squib_vm *vm, uint32_t index,
                    struct squib_vcpu **out, struct squib_error *err);
 
@@ -182,6 +185,15 @@ int squib_vcpu_get_state(struct squib_vcpu *vcpu, uint32_t parts,
 int squib_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                          const struct squib_x86_64_state *st,
                          struct squib_error *err);
+
+/* The same for arm64 guests. Each pair of functions answers
+ * SQUIB_E_NOSUPPORT for the other kind. */
+int squib_vcpu_get_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                           struct squib_aarch64_state *st,
+                           struct squib_error *err);
+int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                           const struct squib_aarch64_state *st,
+                           struct squib_error *err);
 
 /* Guest instructions retired so far, exact for backends with capability
  * SQUIB_CAP_INSN_COUNT, else 0. Only on the vCPU's thread, or after it has

@@ -22,10 +22,11 @@ extern "C" {
 
 struct squib_vm_config {
     uint32_t vcpus; /* 1 .. SQUIB_VCPUS_MAX */
-    bool irqchip;   /* local APICs and an I/O APIC with 24 pins; without
-                       them every HLT comes out as an exit and interrupts
-                       cannot be raised */
+    bool irqchip;   /* local APICs and an I/O APIC with 24 pins, or the
+                       GICv3 that `gic` tells; without them every HLT comes
+                       out as an exit and interrupts cannot be raised */
     bool dirty_log; /* squib_vm_dirty_log() will be used */
+    struct squib_aarch64_gic gic; /* arm64 with irqchip only */
 };
 
 /* Makes a VM whose guest-physical memory is `mem` (all ranges added so far
@@ -50,12 +51,16 @@ int squib_vm_unmap(struct squib_vm *vm, struct squib_range range,
 int squib_vm_protect(struct squib_vm *vm, struct squib_range range,
                      uint32_t prot, struct squib_error *err);
 
-/* Sets the level of interrupt line `gsi` (0..23, an I/O APIC pin). Any
- * thread. Errors: SQUIB_E_INVAL, SQUIB_E_STATE without irqchip. */
+/* Sets the level of interrupt line `gsi`: on x86-64 an I/O APIC pin, 0..23;
+ * on arm64 an SPI, counted from 0 (its INTID is 32 more), below gic.spis -
+ * gic.msi_spis. Any thread. Errors: SQUIB_E_INVAL, SQUIB_E_STATE without
+ * irqchip. */
 int squib_vm_irq(struct squib_vm *vm, uint32_t gsi, bool level,
                  struct squib_error *err);
 
-/* Delivers a message-signalled interrupt (SDM vol. 3, 11.11). Any thread. */
+/* Delivers a message-signalled interrupt: on x86-64 as SDM vol. 3, 11.11; on
+ * arm64 gpa is gic.msi_gpa + SQUIB_AARCH64_MSI_SETSPI and data the INTID of
+ * one of the SPIs that are reserved for it. Any thread. */
 int squib_vm_msi(struct squib_vm *vm, uint64_t gpa, uint32_t data,
                  struct squib_error *err);
 
@@ -64,6 +69,16 @@ int squib_vm_msi(struct squib_vm *vm, uint64_t gpa, uint32_t data,
  * No vCPU may run. Errors: SQUIB_E_STATE if not enabled, SQUIB_E_RANGE. */
 int squib_vm_dirty_log(struct squib_vm *vm, struct squib_range range,
                        uint64_t *bitmap, struct squib_error *err);
+
+/* arm64: reads or writes the part of the interrupt controller that all
+ * vCPUs share. After all vCPUs were created; none may run. When setting,
+ * this comes before the vCPUs' SQUIB_STATE_GIC. Errors: SQUIB_E_NOSUPPORT,
+ * SQUIB_E_STATE without irqchip, SQUIB_E_INVAL. */
+int squib_vm_get_gic(struct squib_vm *vm, struct squib_aarch64_gic_dist *gic,
+                     struct squib_error *err);
+int squib_vm_set_gic(struct squib_vm *vm,
+                     const struct squib_aarch64_gic_dist *gic,
+                     struct squib_error *err);
 
 #ifdef __cplusplus
 }

@@ -403,6 +403,8 @@ static void say_metrics(const struct run *r)
         if (m.exits[k])
             sq_print(" %s %" PRIu64, squib_exit_name(k), m.exits[k]);
     sq_print("\n");
+    if (sq_vmm_summary(r->vmm)[0])
+        sq_say("%s", sq_vmm_summary(r->vmm));
 }
 
 static int run_machine(struct run *r, struct squib_error *err)

@@ -244,8 +244,11 @@ static void on_signal(void *ctx, int signo)
 
 static void on_chosen(void *ctx, const char *why)
 {
-    (void)ctx;
+    struct serve *s = ctx;
+
     sq_say("%s", why);
+    if (has_log(s))
+        sq_log_info(&s->api.log, "%s", why);
 }
 
 static int on_starting(void *ctx, struct squib_error *err)

@@ -24,10 +24,15 @@
 struct squib_backend {
     const char *name;    /* "soft" */
     const char *summary; /* a line for people */
+    enum squib_arch arch; /* of its guests */
     uint64_t (*caps)(void);
     int (*probe)(struct squib_error *err);
+    /* Whether the host gives what the backend can do without, but only
+     * worse: 0, or an error whose text says what is refused and how it goes
+     * on. Optional: always 0. */
+    int (*at_best)(struct squib_error *err);
     int (*cpuid)(struct squib_x86_cpuid *leaves, size_t *n,
-                 struct squib_error *err);
+                 struct squib_error *err); /* x86-64 only */
     /* Creates without memory; core maps the ranges of mem afterwards. */
     int (*vm_new)(const struct squib_vm_config *config,
                   struct squib_memory *mem, struct squib_vm **out,
@@ -51,6 +56,12 @@ struct sq_vm_ops {
                struct squib_error *err); /* optional: IRQCHIP */
     int (*msi)(struct squib_vm *vm, uint64_t gpa, uint32_t data,
                struct squib_error *err); /* optional: IRQCHIP */
+    /* arm64 with IRQCHIP; NULL for x86-64 */
+    int (*get_gic)(struct squib_vm *vm, struct squib_aarch64_gic_dist *gic,
+                   struct squib_error *err);
+    int (*set_gic)(struct squib_vm *vm,
+                   const struct squib_aarch64_gic_dist *gic,
+                   struct squib_error *err);
     int (*dirty_log)(struct squib_vm *vm, struct squib_range range,
                      uint64_t *bitmap,
                      struct squib_error *err); /* optional: DIRTY_LOG */
@@ -69,6 +80,7 @@ struct sq_vcpu_ops {
     struct squib_exit *(*run)(struct squib_vcpu *vcpu);
     void (*cancel)(struct squib_vcpu *vcpu);
     void (*park)(struct squib_vcpu *vcpu, uint64_t deadline_ns);
+    /* x86-64; NULL for arm64 */
     int (*set_cpuid)(struct squib_vcpu *vcpu,
                      const struct squib_x86_cpuid *leaves, size_t n,
                      struct squib_error *err);
@@ -77,7 +89,17 @@ struct sq_vcpu_ops {
     int (*set_state)(struct squib_vcpu *vcpu, uint32_t parts,
                      const struct squib_x86_64_state *st,
                      struct squib_error *err);
+    /* arm64; NULL for x86-64 */
+    int (*get_aarch64)(struct squib_vcpu *vcpu, uint32_t parts,
+                       struct squib_aarch64_state *st,
+                       struct squib_error *err);
+    int (*set_aarch64)(struct squib_vcpu *vcpu, uint32_t parts,
+                       const struct squib_aarch64_state *st,
+                       struct squib_error *err);
     uint64_t (*insn_count)(const struct squib_vcpu *vcpu); /* optional */
+    /* What the backend has to say of a run at its end, for people: at most
+     * a line, "" for nothing. On the vCPU's thread. optional */
+    void (*summary)(const struct squib_vcpu *vcpu, char *text, size_t len);
 };
 
 /* Bases. The backend fills ops; core fills the rest after *_new. */

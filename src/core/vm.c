@@ -27,6 +27,21 @@ const struct squib_backend *squib_backend_at(size_t i)
     return NULL;
 }
 
+const char *squib_arch_name(enum squib_arch arch)
+{
+    static const char *const names[SQUIB_ARCH_COUNT] = {
+        [SQUIB_ARCH_X86_64] = "x86_64",
+        [SQUIB_ARCH_AARCH64] = "aarch64",
+    };
+
+    return (unsigned)arch < SQUIB_ARCH_COUNT ? names[arch] : "?";
+}
+
+enum squib_arch squib_backend_arch(const struct squib_backend *be)
+{
+    return be->arch;
+}
+
 const char *squib_backend_name(const struct squib_backend *be)
 {
     return be->name;
@@ -52,6 +67,10 @@ int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err)
 {
+    if (!be->cpuid)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "backend %s has no CPUID: "
+                          "it runs %s guests", be->name,
+                          squib_arch_name(be->arch));
     return be->cpuid(leaves, n, err);
 }
 
@@ -100,6 +119,17 @@ static int choose_named(const char *name, const struct squib_backend **out,
                       "auto%s", name, known);
 }
 
+/* Appends to `why` what the host keeps from a backend that was chosen. */
+static void note_lack(const struct squib_backend *be, char *why,
+                      size_t why_len)
+{
+    struct squib_error lack = {0};
+    size_t used = strnlen(why, why_len);
+
+    if (used < why_len && be->at_best && be->at_best(&lack))
+        snprintf(why + used, why_len - used, "; %s", lack.text);
+}
+
 int squib_backend_choose(const char *name, const struct squib_backend **out,
                          char *why, size_t why_len, struct squib_error *err)
 {
@@ -111,8 +141,10 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
     if (strcmp(name, "auto") != 0) {
         int rc = choose_named(name, out, err);
 
-        if (!rc && why_len)
+        if (!rc && why_len) {
             snprintf(why, why_len, "%s, as asked", (*out)->summary);
+            note_lack(*out, why, why_len);
+        }
         return rc;
     }
     for (size_t i = 0; sq_backends[i]; i++) {
@@ -121,6 +153,7 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
             if (used < why_len)
                 snprintf(why + used, why_len - used, "%susing %s",
                          used ? ", " : "", (*out)->summary);
+            note_lack(*out, why, why_len);
             return 0;
         }
         /* Only the fact; the remedy is for those who insist. */
@@ -135,6 +168,28 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
 }
 
 /* --- VMs --------------------------------------------------------------- */
+
+/* An arm64 VM's interrupt controller. */
+static int check_gic(const struct squib_vm_config *config,
+                     struct squib_error *err)
+{
+    const struct squib_aarch64_gic *g = &config->gic;
+    uint64_t room = g->redist_len / SQUIB_AARCH64_GICR_LEN;
+
+    if ((g->dist_gpa | g->redist_gpa | g->msi_gpa) % 0x10000 != 0)
+        return sq_err_set(err, SQUIB_E_INVAL, "a GIC register frame is not "
+                          "on a 64 KiB boundary");
+    if (g->spis == 0 || g->spis % 32 != 0 || g->spis > SQUIB_AARCH64_SPIS_MAX ||
+        g->msi_spis >= g->spis || (g->msi_spis && !g->msi_gpa))
+        return sq_err_set(err, SQUIB_E_INVAL, "a GIC with %u SPIs, %u of "
+                          "them for messages, is not possible", g->spis,
+                          g->msi_spis);
+    if (config->vcpus > room)
+        return sq_err_set(err, SQUIB_E_INVAL, "%u vCPUs asked for; the GIC "
+                          "has room for %llu redistributors",
+                          config->vcpus, (unsigned long long)room);
+    return 0;
+}
 
 int squib_vm_new(const struct squib_backend *be,
                  const struct squib_vm_config *config,
@@ -155,6 +210,11 @@ int squib_vm_new(const struct squib_backend *be,
     if (config->dirty_log && !(be->caps() & SQUIB_CAP_DIRTY_LOG))
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend %s cannot log dirty pages", be->name);
+    if (config->irqchip && be->arch == SQUIB_ARCH_AARCH64) {
+        rc = check_gic(config, err);
+        if (rc)
+            return rc;
+    }
     rc = be->vm_new(config, mem, &vm, err);
     if (rc)
         return rc;
@@ -223,15 +283,22 @@ int squib_vm_protect(struct squib_vm *vm, struct squib_range range,
     return rc ? rc : vm->ops->protect(vm, range, prot, err);
 }
 
+static uint32_t irq_lines(const struct squib_vm *vm)
+{
+    if (vm->backend->arch == SQUIB_ARCH_AARCH64)
+        return vm->config.gic.spis - vm->config.gic.msi_spis;
+    return 24; /* the I/O APIC's pins */
+}
+
 int squib_vm_irq(struct squib_vm *vm, uint32_t gsi, bool level,
                  struct squib_error *err)
 {
     if (!vm->config.irqchip)
         return sq_err_set(err, SQUIB_E_STATE,
                           "this VM has no interrupt controller");
-    if (gsi >= 24)
+    if (gsi >= irq_lines(vm))
         return sq_err_set(err, SQUIB_E_INVAL, "there is no interrupt line "
-                          "%u; the I/O APIC has 24", gsi);
+                          "%u; the machine has %u", gsi, irq_lines(vm));
     return vm->ops->irq(vm, gsi, level, err);
 }
 
@@ -255,6 +322,38 @@ int squib_vm_dirty_log(struct squib_vm *vm, struct squib_range range,
         return sq_err_set(err, SQUIB_E_STATE,
                           "this VM does not log dirty pages");
     return vm->ops->dirty_log(vm, range, bitmap, err);
+}
+
+static int check_has_gic(const struct squib_vm *vm, struct squib_error *err)
+{
+    if (!vm->ops->get_gic || !vm->ops->set_gic)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s has no GIC", vm->backend->name);
+    return vm->config.irqchip
+               ? 0
+               : sq_err_set(err, SQUIB_E_STATE,
+                            "this VM has no interrupt controller");
+}
+
+int squib_vm_get_gic(struct squib_vm *vm, struct squib_aarch64_gic_dist *gic,
+                     struct squib_error *err)
+{
+    int rc = check_has_gic(vm, err);
+
+    return rc ? rc : vm->ops->get_gic(vm, gic, err);
+}
+
+int squib_vm_set_gic(struct squib_vm *vm,
+                     const struct squib_aarch64_gic_dist *gic,
+                     struct squib_error *err)
+{
+    int rc = check_has_gic(vm, err);
+
+    if (!rc && gic->spis != vm->config.gic.spis)
+        rc = sq_err_set(err, SQUIB_E_INVAL, "state of a GIC with %u SPIs "
+                        "for one that has %u", gic->spis,
+                        vm->config.gic.spis);
+    return rc ? rc : vm->ops->set_gic(vm, gic, err);
 }
 
 /* --- vCPUs ------------------------------------------------------------- */
@@ -282,10 +381,21 @@ void squib_vcpu_free(struct squib_vcpu *vcpu)
         vcpu->ops->free(vcpu);
 }
 
+static int wrong_arch(const struct squib_vcpu *vcpu, struct squib_error *err)
+{
+    const struct squib_backend *be = vcpu->vm->backend;
+
+    return sq_err_set(err, SQUIB_E_NOSUPPORT, "vCPUs of backend %s are %s, "
+                      "which has no such state", be->name,
+                      squib_arch_name(be->arch));
+}
+
 int squib_vcpu_set_cpuid(struct squib_vcpu *vcpu,
                          const struct squib_x86_cpuid *leaves, size_t n,
                          struct squib_error *err)
 {
+    if (!vcpu->ops->set_cpuid)
+        return wrong_arch(vcpu, err);
     if (n > SQUIB_X86_CPUID_MAX)
         return sq_err_set(err, SQUIB_E_INVAL, "%zu CPUID leaves; at most %d",
                           n, SQUIB_X86_CPUID_MAX);
@@ -311,6 +421,8 @@ int squib_vcpu_get_state(struct squib_vcpu *vcpu, uint32_t parts,
                          struct squib_x86_64_state *st,
                          struct squib_error *err)
 {
+    if (!vcpu->ops->get_state)
+        return wrong_arch(vcpu, err);
     return vcpu->ops->get_state(vcpu, parts, st, err);
 }
 
@@ -318,7 +430,27 @@ int squib_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                          const struct squib_x86_64_state *st,
                          struct squib_error *err)
 {
+    if (!vcpu->ops->set_state)
+        return wrong_arch(vcpu, err);
     return vcpu->ops->set_state(vcpu, parts, st, err);
+}
+
+int squib_vcpu_get_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                           struct squib_aarch64_state *st,
+                           struct squib_error *err)
+{
+    if (!vcpu->ops->get_aarch64)
+        return wrong_arch(vcpu, err);
+    return vcpu->ops->get_aarch64(vcpu, parts, st, err);
+}
+
+int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                           const struct squib_aarch64_state *st,
+                           struct squib_error *err)
+{
+    if (!vcpu->ops->set_aarch64)
+        return wrong_arch(vcpu, err);
+    return vcpu->ops->set_aarch64(vcpu, parts, st, err);
 }
 
 uint64_t squib_vcpu_insn_count(const struct squib_vcpu *vcpu)

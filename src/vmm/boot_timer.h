@@ -11,7 +11,6 @@
 
 #include "dev/bus.h"
 
-#define SQ_BOOT_TIMER_GPA 0xc0000000u
 #define SQ_BOOT_TIMER_LEN 0x1000u
 #define SQ_BOOT_TIMER_MAGIC 123u
 

@@ -87,7 +87,7 @@ static int build_memory(struct sq_vmm *vmm, struct squib_error *err)
     if (!rc)
         rc = push(vmm, undo_memory, err);
     if (!rc)
-        rc = sq_machine_add_memory(vmm->mem, vmm->spec.mem_mib, err);
+        rc = vmm->machine.ops->add_memory(vmm->mem, vmm->spec.mem_mib, err);
     return rc;
 }
 
@@ -113,6 +113,8 @@ static int build_vm(struct sq_vmm *vmm, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend %s runs one vCPU only",
                           squib_backend_name(vmm->env.backend));
+    if (vmm->machine.ops->vm_config)
+        vmm->machine.ops->vm_config(&config);
     rc = squib_vm_new(vmm->env.backend, &config, vmm->mem, &vmm->vm, err);
     return rc ? rc : push(vmm, undo_vm, err);
 }
@@ -155,6 +157,7 @@ static int build_devices(struct sq_vmm *vmm, struct squib_error *err)
 {
     struct sq_devices_env env = {
         .spec = &vmm->spec,
+        .machine = vmm->machine.ops,
         .vm = vmm->vm,
         .mem = vmm->mem,
         .poller = vmm->env.poller,
@@ -195,9 +198,9 @@ static int build_input(struct sq_vmm *vmm, struct squib_error *err)
 
 static int build_kernel(struct sq_vmm *vmm, struct squib_error *err)
 {
-    return sq_machine_load(&vmm->machine, &vmm->spec, vmm->env.initrd,
-                           vmm->env.initrd_parts, &vmm->devices,
-                           vmm->env.backend, vmm->mem, err);
+    return vmm->machine.ops->load(&vmm->machine, &vmm->spec, vmm->env.initrd,
+                                  vmm->env.initrd_parts, &vmm->devices,
+                                  vmm->mem, err);
 }
 
 static int setup_vcpu(void *ctx, struct squib_vcpu *vcpu,
@@ -205,7 +208,7 @@ static int setup_vcpu(void *ctx, struct squib_vcpu *vcpu,
 {
     struct sq_vmm *vmm = ctx;
 
-    return sq_machine_setup_vcpu(&vmm->machine, vcpu, err);
+    return vmm->machine.ops->setup_vcpu(&vmm->machine, vcpu, err);
 }
 
 static void vcpus_ended(void *ctx)
@@ -236,26 +239,87 @@ static bool obey(void *ctx, uint32_t index)
     return sq_vcpus_obey(&vmm->vcpus, index);
 }
 
+static void vcpu_changed(void *ctx, uint32_t index)
+{
+    struct sq_vmm *vmm = ctx;
+
+    sq_vcpus_changed(&vmm->vcpus, index);
+}
+
+static bool vcpu_on(void *ctx, uint32_t index)
+{
+    struct sq_vmm *vmm = ctx;
+
+    return vmm->machine.ops->vcpu_on(&vmm->machine, index);
+}
+
+static bool vcpu_enter(void *ctx, struct squib_vcpu *vcpu)
+{
+    struct sq_vmm *vmm = ctx;
+    struct squib_error err = {0};
+
+    if (vmm->machine.ops->vcpu_enter(&vmm->machine, vcpu, &err) == 0)
+        return true;
+    sq_vmm_stop(vmm, SQ_OUTCOME_INTERNAL_ERROR, err.text);
+    return false;
+}
+
+static void undo_machine(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    vmm->machine.ops->end(&vmm->machine);
+}
+
+/* Has the machine answer the guest's calls, where it is to. */
+static int build_calls(struct sq_vmm *vmm, struct sq_vcpus_config *config,
+                       struct squib_error *err)
+{
+    const struct sq_machine_ops *ops = vmm->machine.ops;
+    const struct sq_machine_hooks hooks = {
+        .vcpu_changed = vcpu_changed,
+        .shutdown = guest_shutdown,
+        .reset = guest_reset,
+        .ctx = vmm,
+    };
+
+    if (!ops->start ||
+        (squib_backend_caps(vmm->env.backend) & SQUIB_CAP_PSCI))
+        return 0;
+    ops->start(&vmm->machine, &hooks);
+    for (uint32_t i = 0; i < config->count; i++) {
+        vmm->dispatch[i].hypercalls = vmm->calls[i];
+        vmm->dispatch[i].hypercall_count =
+            ops->hypercalls(&vmm->machine, i, vmm->calls[i]);
+    }
+    config->on = vcpu_on;
+    config->enter = vcpu_enter;
+    return push(vmm, undo_machine, err);
+}
+
 static int build_vcpus(struct sq_vmm *vmm, struct squib_error *err)
 {
     struct sq_vcpus_config config = {
         .vm = vmm->vm,
         .count = vmm->spec.vcpus,
-        .dispatch = &vmm->dispatch,
+        .dispatch = vmm->dispatch,
         .setup = setup_vcpu,
         .ended = vcpus_ended,
         .ctx = vmm,
     };
     int rc;
 
-    vmm->dispatch = (struct sq_dispatch){
-        .mmio = &vmm->devices.mmio,
-        .pio = &vmm->devices.pio,
-        .stop = stop_vm,
-        .command = obey,
-        .ctx = vmm,
-    };
-    rc = sq_vcpus_start(&vmm->vcpus, &config, err);
+    for (uint32_t i = 0; i < config.count; i++)
+        vmm->dispatch[i] = (struct sq_dispatch){
+            .mmio = &vmm->devices.mmio,
+            .pio = &vmm->devices.pio,
+            .stop = stop_vm,
+            .command = obey,
+            .ctx = vmm,
+        };
+    rc = build_calls(vmm, &config, err);
+    if (!rc)
+        rc = sq_vcpus_start(&vmm->vcpus, &config, err);
     return rc ? rc : push(vmm, undo_vcpus, err);
 }
 

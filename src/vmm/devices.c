@@ -14,15 +14,27 @@
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/vsock.h"
+#include "vmm/machine.h"
 
 static void set_line(void *ctx, uint32_t gsi, bool level)
 {
     squib_vm_irq(ctx, gsi, level, NULL);
 }
 
-static struct sq_irq line(const struct sq_devices_env *env, uint32_t gsi)
+struct sq_irq sq_devices_line(const struct sq_devices_env *env, uint32_t irq)
 {
-    return (struct sq_irq){set_line, env->vm, gsi};
+    return (struct sq_irq){set_line, env->vm, irq};
+}
+
+struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
+                                          uint32_t irq)
+{
+    return (struct sq_serial_config){
+        .irq = sq_devices_line(env, irq),
+        .out = env->serial_out,
+        .drained = env->serial_drained,
+        .ctx = env->ctx,
+    };
 }
 
 /* --- the virtio devices a configuration can ask for -------------------- */
@@ -188,7 +200,7 @@ static uint32_t pmem_count(const struct sq_vm_spec *spec)
     return spec->pmem_count;
 }
 
-/* Behind RAM and above 4 GiB, with some distance: a guest's kernel manages
+/* Behind RAM and above what the layout says, with some distance: a guest's kernel manages
  * memory in large sections, which the two must not share. */
 static uint64_t pmem_place(const struct sq_devices *devices,
                            const struct squib_memory *mem)
@@ -196,7 +208,7 @@ static uint64_t pmem_place(const struct sq_devices *devices,
     uint64_t end = devices->pmem_end;
 
     if (end == 0) {
-        end = SQ_X86_HIGH_RAM_GPA;
+        end = devices->layout->pmem_gpa;
         for (size_t i = 0; i < sq_memory_region_count(mem); i++) {
             const struct sq_memory_region *r = sq_memory_region_at(mem, i);
 
@@ -204,7 +216,7 @@ static uint64_t pmem_place(const struct sq_devices *devices,
                 end = r->gpa + r->len;
         }
     }
-    return sq_align_up(end, SQ_X86_PMEM_ALIGN);
+    return sq_align_up(end, devices->layout->pmem_align);
 }
 
 static int pmem_make(struct sq_devices *devices,
@@ -233,7 +245,7 @@ static int pmem_map(struct sq_devices *devices, struct sq_virtio_device *dev,
     struct sq_virtio_pmem_region r = sq_virtio_pmem_region(dev);
     int rc;
 
-    if (r.range.len > SQ_X86_GPA_END - r.range.gpa)
+    if (r.range.len > devices->layout->gpa_end - r.range.gpa)
         return sq_err_set(err, SQUIB_E_RANGE, "pmem: no address space is "
                           "left for %llu MiB",
                           (unsigned long long)(r.range.len >> 20));
@@ -421,7 +433,8 @@ static int add_slot(struct sq_devices *devices,
                     struct sq_virtio_device *dev, struct squib_error *err)
 {
     size_t n = devices->slot_count;
-    struct sq_x86_mmio_device *where = &devices->where[n];
+    const struct sq_machine_layout *layout = devices->layout;
+    struct sq_device_place *where = &devices->where[n];
     struct sq_virtio_mmio_config config = {
         .dev = dev,
         .mem = env->mem,
@@ -429,15 +442,15 @@ static int add_slot(struct sq_devices *devices,
     };
     int rc;
 
-    if (n == SQ_ARRAY_LEN(devices->slot)) {
+    if (n == layout->virtio_max) {
         dev->ops->free(dev);
         return sq_err_set(err, SQUIB_E_INVAL, "at most %zu virtio devices "
                           "are possible", n);
     }
-    where->gpa = SQ_X86_VIRTIO_GPA + (uint32_t)n * SQ_X86_VIRTIO_STEP;
+    where->gpa = layout->virtio_gpa + n * layout->virtio_step;
     where->len = SQ_VIRTIO_MMIO_LEN;
-    where->gsi = SQ_X86_VIRTIO_GSI + (uint32_t)n;
-    config.irq = line(env, where->gsi);
+    where->irq = layout->virtio_irq + (uint32_t)n;
+    config.irq = sq_devices_line(env, where->irq);
     rc = sq_virtio_mmio_new(&config, &devices->slot[n], err);
     if (rc) {
         dev->ops->free(dev);
@@ -472,58 +485,26 @@ static int build_virtio(struct sq_devices *devices,
     return 0;
 }
 
-static void fini_legacy(void *ctx)
-{
-    struct sq_devices *devices = ctx;
-
-    sq_legacy_fini(&devices->legacy);
-}
-
-static int build_legacy(struct sq_devices *devices,
-                        const struct sq_devices_env *env,
-                        struct squib_error *err)
-{
-    struct sq_legacy_config config = {
-        .serial_port = SQ_X86_COM1_PORT,
-        .serial = {
-            .irq = line(env, SQ_X86_COM1_GSI),
-            .out = env->serial_out,
-            .drained = env->serial_drained,
-            .ctx = env->ctx,
-        },
-        .keyboard_irq = line(env, SQ_X86_KBD_GSI),
-        .sleep_port = SQ_X86_POWER_PORT,
-        .sleep_type_off = SQ_X86_SLEEP_S5,
-        .shutdown = env->shutdown,
-        .reset = env->reset,
-        .ctx = env->ctx,
-    };
-    int rc = sq_legacy_init(&devices->legacy, &config, &devices->pio, err);
-
-    if (rc)
-        return rc;
-    if (!sq_undo_push(env->undo, fini_legacy, devices))
-        return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
-    return 0;
-}
-
 int sq_devices_build(struct sq_devices *devices,
                      const struct sq_devices_env *env,
                      struct squib_error *err)
 {
-    int rc = build_legacy(devices, env, err);
+    const struct sq_machine_layout *layout = &env->machine->layout;
+    int rc = env->machine->build_platform(devices, env, err);
 
+    devices->layout = layout;
     devices->vm = env->vm;
     devices->mem = env->mem;
     if (!rc)
-        rc = sq_vmgenid_init(&devices->vmgenid, env->mem, SQ_X86_VMGENID_GPA,
-                             line(env, SQ_X86_VMGENID_GSI), err);
+        rc = sq_vmgenid_init(&devices->vmgenid, env->mem,
+                             layout->vmgenid_gpa,
+                             sq_devices_line(env, layout->vmgenid_irq), err);
     if (!rc && env->spec->boot_timer) {
         devices->boot_timer.done = env->boot_done;
         devices->boot_timer.ctx = env->ctx;
-        rc = sq_bus_add(&devices->mmio, "boot timer", SQ_BOOT_TIMER_GPA,
-                        SQ_BOOT_TIMER_LEN, &sq_boot_timer_ops,
-                        &devices->boot_timer, err);
+        rc = sq_bus_add(&devices->mmio, "boot timer",
+                        layout->boot_timer_gpa, SQ_BOOT_TIMER_LEN,
+                        &sq_boot_timer_ops, &devices->boot_timer, err);
     }
     if (rc)
         return rc;

@@ -12,10 +12,10 @@
 #include <squib/error.h>
 #include <squib/vm.h>
 
-#include "arch/x86_64/machine.h"
 #include "dev/bus.h"
 #include "dev/host/vsock_unix.h"
 #include "dev/legacy/legacy.h"
+#include "dev/legacy/pl031.h"
 #include "dev/virtio/mmio.h"
 #include "mmds/mmds.h"
 #include "dev/vmgenid.h"
@@ -24,12 +24,40 @@
 #include "vmm/config.h"
 #include "vmm/undo.h"
 
+#define SQ_DEVICES_VIRTIO_MAX 19
+
+/* Where a machine has its devices. Addresses in bytes; interrupt lines as
+ * squib_vm_irq() numbers them. */
+struct sq_machine_layout {
+    uint64_t virtio_gpa, virtio_step; /* the first slot; the next ones */
+    uint32_t virtio_irq;              /* the first slot's, then one by one */
+    uint32_t virtio_max;              /* slots */
+    uint64_t vmgenid_gpa;
+    uint32_t vmgenid_irq;
+    uint64_t boot_timer_gpa;
+    uint64_t pmem_gpa, pmem_align; /* not below, and behind all RAM */
+    uint64_t gpa_end;
+};
+
+struct sq_machine_ops; /* vmm/machine.h */
+
+/* A virtio-mmio slot as the guest's tables describe it. */
+struct sq_device_place {
+    uint64_t gpa;
+    uint32_t len;
+    uint32_t irq; /* edge-triggered */
+};
+
 struct sq_devices {
     struct sq_bus mmio, pio;
+    /* arm64 machines have its serial port alone, and the clock beside. */
     struct sq_legacy legacy;
-    struct sq_virtio_mmio *slot[SQ_X86_VIRTIO_MAX];
+    bool has_keyboard;
+    struct sq_pl031 pl031;
+    const struct sq_machine_layout *layout;
+    struct sq_virtio_mmio *slot[SQ_DEVICES_VIRTIO_MAX];
     /* The same slots as the guest's tables describe them. */
-    struct sq_x86_mmio_device where[SQ_X86_VIRTIO_MAX];
+    struct sq_device_place where[SQ_DEVICES_VIRTIO_MAX];
     size_t slot_count;
     struct sq_vsock_unix *vsock_bridge;
     struct sq_mmds_net *mmds[SQ_SPEC_NETS_MAX]; /* of the spec's nets */
@@ -43,6 +71,7 @@ struct sq_devices {
 /* What devices are connected to. */
 struct sq_devices_env {
     const struct sq_vm_spec *spec;
+    const struct sq_machine_ops *machine;
     struct squib_vm *vm;
     struct squib_memory *mem;
     struct sq_poller *poller;
@@ -59,6 +88,11 @@ struct sq_devices_env {
     const struct sq_vsock_host_ops *vsock_host; /* or NULL */
     void *vsock_ctx;
 };
+
+/* An interrupt line of the VM; the settings of its serial port on it. */
+struct sq_irq sq_devices_line(const struct sq_devices_env *env, uint32_t irq);
+struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
+                                          uint32_t irq);
 
 /* Pushes its clean-ups on env->undo; on failure the caller pops them. */
 int sq_devices_build(struct sq_devices *devices,

@@ -135,7 +135,7 @@ static enum next on_INTERNAL_ERROR(const struct sq_dispatch *d,
                                    struct sq_vcpu_metrics *m)
 {
     const struct squib_exit_internal_error *x = &e->internal_error;
-    char text[200];
+    char text[800];
 
     (void)m;
     snprintf(text, sizeof(text), "%s (%#" PRIx64 ", %#" PRIx64 ")",

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "vmm/machine.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "arch/x86_64/cpuid.h"
 #include "base/err.h"
 
-#define BLOBS_MAX 4
+_Static_assert(SQ_X86_VIRTIO_MAX <= SQ_DEVICES_VIRTIO_MAX,
+               "every slot has room");
 
-int sq_machine_add_memory(struct squib_memory *mem, uint32_t mem_mib,
-                          struct squib_error *err)
+static int add_memory(struct squib_memory *mem, uint32_t mem_mib,
+                      struct squib_error *err)
 {
     struct squib_range ram[2];
     size_t n = 0;
@@ -27,79 +21,76 @@ int sq_machine_add_memory(struct squib_memory *mem, uint32_t mem_mib,
     return rc;
 }
 
-/* Maps a file; *data is NULL and *len 0 for an empty one. */
-static int map_file(const char *path, void **data, size_t *len,
-                    struct squib_error *err)
+static void fini_legacy(void *ctx)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    int rc = 0;
+    struct sq_devices *devices = ctx;
 
-    *data = NULL;
-    *len = 0;
-    if (fd < 0)
-        return sq_err_os(err, errno == ENOENT ? SQUIB_E_NOTFOUND
-                                              : SQUIB_E_OS, errno,
-                         "initrd %s", path);
-    if (fstat(fd, &st) != 0)
-        rc = sq_err_os(err, SQUIB_E_OS, errno, "initrd %s", path);
-    else if (!S_ISREG(st.st_mode))
-        rc = sq_err_set(err, SQUIB_E_INVAL, "initrd %s is not a file", path);
-    else if (st.st_size == 0)
-        rc = sq_err_set(err, SQUIB_E_FORMAT, "initrd %s is empty", path);
-    if (!rc) {
-        *len = (size_t)st.st_size;
-        *data = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (*data == MAP_FAILED) {
-            *data = NULL;
-            rc = sq_err_os(err, SQUIB_E_OS, errno, "initrd %s", path);
-        }
-    }
-    close(fd);
-    return rc;
+    sq_legacy_fini(&devices->legacy);
 }
 
-int sq_machine_load(struct sq_machine *machine,
-                    const struct sq_vm_spec *spec,
-                    const struct sq_machine_blob *blobs, size_t blob_count,
-                    const struct sq_devices *devices,
-                    const struct squib_backend *backend,
-                    struct squib_memory *mem, struct squib_error *err)
+static int build_platform(struct sq_devices *devices,
+                          const struct sq_devices_env *env,
+                          struct squib_error *err)
 {
-    struct sq_x86_blob initrd[BLOBS_MAX + 1];
+    struct sq_legacy_config config = {
+        .serial_port = SQ_X86_COM1_PORT,
+        .serial = sq_devices_serial(env, SQ_X86_COM1_GSI),
+        .keyboard_irq = sq_devices_line(env, SQ_X86_KBD_GSI),
+        .sleep_port = SQ_X86_POWER_PORT,
+        .sleep_type_off = SQ_X86_SLEEP_S5,
+        .shutdown = env->shutdown,
+        .reset = env->reset,
+        .ctx = env->ctx,
+    };
+    int rc = sq_legacy_init(&devices->legacy, &config, &devices->pio, err);
+
+    if (rc)
+        return rc;
+    devices->has_keyboard = true;
+    if (!sq_undo_push(env->undo, fini_legacy, devices))
+        return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
+    return 0;
+}
+
+static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
+                const struct sq_machine_blob *blobs, size_t blob_count,
+                const struct sq_devices *devices, struct squib_memory *mem,
+                struct squib_error *err)
+{
+    struct sq_x86_mmio_device where[SQ_DEVICES_VIRTIO_MAX];
+    struct sq_x86_blob initrd[SQ_MACHINE_INITRD_MAX];
+    struct sq_machine_initrd parts;
     struct sq_x86_kernel *kernel = NULL;
     struct sq_x86_boot boot = {
         .initrd = initrd,
         .cmdline = spec->cmdline,
         .vcpus = spec->vcpus,
-        .devices = devices->where,
+        .devices = where,
         .device_count = devices->slot_count,
         .serial = true,
         .keyboard = true,
         .vmgenid = true,
     };
-    void *file = NULL;
-    size_t file_len = 0;
     int rc = sq_x86_kernel_open(spec->kernel, &kernel, err);
 
-    if (!rc && spec->initrd[0]) {
-        rc = map_file(spec->initrd, &file, &file_len, err);
-        if (!rc)
-            initrd[boot.initrd_parts++] = (struct sq_x86_blob){file,
-                                                               file_len};
-    }
-    for (size_t i = 0; i < blob_count && i < BLOBS_MAX; i++)
-        initrd[boot.initrd_parts++] = (struct sq_x86_blob){blobs[i].data,
-                                                           blobs[i].len};
-    if (!rc) {
-        boot.kernel = kernel;
-        rc = sq_x86_boot_load(mem, &boot, &machine->entry, err);
-    }
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < devices->slot_count; i++)
+        where[i] = (struct sq_x86_mmio_device){
+            .gpa = (uint32_t)devices->where[i].gpa,
+            .len = devices->where[i].len,
+            .gsi = devices->where[i].irq,
+        };
+    rc = sq_machine_initrd_open(&parts, spec, blobs, blob_count, err);
+    for (size_t i = 0; i < parts.parts; i++)
+        initrd[i] = (struct sq_x86_blob){parts.part[i].data,
+                                         parts.part[i].len};
+    boot.initrd_parts = parts.parts;
+    boot.kernel = kernel;
+    if (!rc)
+        rc = sq_x86_boot_load(mem, &boot, &machine->entry.x86, err);
+    sq_machine_initrd_close(&parts);
     sq_x86_kernel_close(kernel);
-    if (file)
-        munmap(file, file_len);
-    machine->vcpus = spec->vcpus;
-    machine->backend = backend;
     return rc;
 }
 
@@ -122,8 +113,8 @@ static int setup_cpuid(const struct sq_machine *machine,
     return rc;
 }
 
-int sq_machine_setup_vcpu(const struct sq_machine *machine,
-                          struct squib_vcpu *vcpu, struct squib_error *err)
+static int setup_vcpu(const struct sq_machine *machine,
+                      struct squib_vcpu *vcpu, struct squib_error *err)
 {
     struct squib_x86_64_state *st;
     uint32_t parts = SQUIB_STATE_REGS | SQUIB_STATE_SYSTEM;
@@ -136,9 +127,28 @@ int sq_machine_setup_vcpu(const struct sq_machine *machine,
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
     rc = squib_vcpu_get_state(vcpu, parts, st, err);
     if (!rc) {
-        sq_x86_entry_state(&machine->entry, st);
+        sq_x86_entry_state(&machine->entry.x86, st);
         rc = squib_vcpu_set_state(vcpu, parts, st, err);
     }
     free(st);
     return rc;
 }
+
+const struct sq_machine_ops sq_machine_x86_64 = {
+    .layout = {
+        .virtio_gpa = SQ_X86_VIRTIO_GPA,
+        .virtio_step = SQ_X86_VIRTIO_STEP,
+        .virtio_irq = SQ_X86_VIRTIO_GSI,
+        .virtio_max = SQ_X86_VIRTIO_MAX,
+        .vmgenid_gpa = SQ_X86_VMGENID_GPA,
+        .vmgenid_irq = SQ_X86_VMGENID_GSI,
+        .boot_timer_gpa = SQ_X86_BOOT_TIMER_GPA,
+        .pmem_gpa = SQ_X86_HIGH_RAM_GPA,
+        .pmem_align = SQ_X86_PMEM_ALIGN,
+        .gpa_end = SQ_X86_GPA_END,
+    },
+    .add_memory = add_memory,
+    .build_platform = build_platform,
+    .load = load,
+    .setup_vcpu = setup_vcpu,
+};

@@ -24,7 +24,7 @@ enum sq_outcome_kind {
  * nothing). */
 struct sq_outcome {
     enum sq_outcome_kind kind;
-    char text[256];
+    char text[800];
 };
 
 /* Static text of a kind; "?" outside the enum. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "core/backend.h"
 
 /* Signals for the process are the event thread's; what a backend uses to
  * interrupt a vCPU it unblocks itself. */
@@ -28,24 +29,51 @@ static void set_status(struct sq_vcpu_thread *t, enum sq_vcpu_status status)
     pthread_cond_broadcast(&t->set->changed);
 }
 
+static bool is_on(const struct sq_vcpus *set, uint32_t index)
+{
+    return !set->config.on || set->config.on(set->config.ctx, index);
+}
+
+/* Waits while the command says so, or while the vCPU is off. Returns the
+ * command. */
+static int wait_command(struct sq_vcpus *set, struct sq_vcpu_thread *t)
+{
+    int command;
+
+    pthread_mutex_lock(&set->lock);
+    while ((command = set->command) == SQ_VCPU_PAUSE ||
+           (command == SQ_VCPU_RUN && !is_on(set, t->index))) {
+        if (command == SQ_VCPU_RUN)
+            t->status = SQ_VCPU_RUNNING; /* as far as others care */
+        else if (t->status != SQ_VCPU_PAUSED)
+            set_status(t, SQ_VCPU_PAUSED);
+        pthread_cond_wait(&set->changed, &set->lock);
+    }
+    if (command == SQ_VCPU_RUN)
+        t->status = SQ_VCPU_RUNNING;
+    pthread_mutex_unlock(&set->lock);
+    return command;
+}
+
 bool sq_vcpus_obey(struct sq_vcpus *set, uint32_t index)
 {
     struct sq_vcpu_thread *t = &set->thread[index];
     int command = atomic_load_explicit(&set->command, memory_order_acquire);
 
-    if (command == SQ_VCPU_RUN)
-        return true;
+    if (command != SQ_VCPU_RUN || set->config.on)
+        command = wait_command(set, t);
+    if (command != SQ_VCPU_RUN)
+        return false;
+    return !set->config.enter || set->config.enter(set->config.ctx, t->vcpu);
+}
+
+void sq_vcpus_changed(struct sq_vcpus *set, uint32_t index)
+{
     pthread_mutex_lock(&set->lock);
-    while (set->command == SQ_VCPU_PAUSE) {
-        if (t->status != SQ_VCPU_PAUSED)
-            set_status(t, SQ_VCPU_PAUSED);
-        pthread_cond_wait(&set->changed, &set->lock);
-    }
-    command = set->command;
-    if (command == SQ_VCPU_RUN)
-        t->status = SQ_VCPU_RUNNING;
+    pthread_cond_broadcast(&set->changed);
+    if (set->thread[index].vcpu)
+        squib_vcpu_cancel(set->thread[index].vcpu);
     pthread_mutex_unlock(&set->lock);
-    return command == SQ_VCPU_RUN;
 }
 
 static int create(struct sq_vcpu_thread *t, struct squib_vcpu **out,
@@ -79,8 +107,11 @@ static void *thread_main(void *arg)
         t->vcpu = vcpu;
         pthread_mutex_unlock(&set->lock);
         if (sq_vcpus_obey(set, t->index)) {
-            sq_dispatch_run(set->config.dispatch, vcpu, &t->metrics);
+            sq_dispatch_run(&set->config.dispatch[t->index], vcpu,
+                            &t->metrics);
             sq_counter_add(&t->metrics.insns, squib_vcpu_insn_count(vcpu));
+            if (vcpu->ops->summary)
+                vcpu->ops->summary(vcpu, t->summary, sizeof(t->summary));
         }
     }
     pthread_mutex_lock(&set->lock);

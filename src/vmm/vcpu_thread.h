@@ -38,6 +38,8 @@ enum sq_vcpu_status {
     SQ_VCPU_ENDED,   /* freed, or never came to be */
 };
 
+#define SQ_VCPU_SUMMARY_MAX 200
+
 struct sq_vcpus;
 
 struct sq_vcpu_thread {
@@ -47,6 +49,7 @@ struct sq_vcpu_thread {
     bool started;               /* to be joined; the creator's */
     struct squib_vcpu *vcpu;    /* under lock; NULL when there is none */
     enum sq_vcpu_status status; /* under lock */
+    char summary[SQ_VCPU_SUMMARY_MAX]; /* of its run; once it has ended */
     struct squib_error err;     /* of creation; under lock */
     struct sq_vcpu_metrics metrics;
 };
@@ -54,10 +57,16 @@ struct sq_vcpu_thread {
 struct sq_vcpus_config {
     struct squib_vm *vm;
     uint32_t count;
-    const struct sq_dispatch *dispatch;
+    const struct sq_dispatch *dispatch; /* an array: vCPU n uses the n-th */
     /* Called on the vCPU's thread once it is created: CPUID, start state. */
     int (*setup)(void *ctx, struct squib_vcpu *vcpu,
                  struct squib_error *err);
+    /* Optional: whether vCPU `index` may run; while it may not, its thread
+     * waits as if paused. Called with `lock` held. */
+    bool (*on)(void *ctx, uint32_t index);
+    /* Optional: on the vCPU's thread each time before it runs on after a
+     * command was obeyed. False ends the thread. */
+    bool (*enter)(void *ctx, struct squib_vcpu *vcpu);
     /* Called on the last vCPU thread just before it ends. */
     void (*ended)(void *ctx);
     void *ctx;
@@ -80,6 +89,10 @@ int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
 /* Changes the command and makes all vCPUs see it. After STOP nothing
  * changes it any more. Any thread. */
 void sq_vcpus_command(struct sq_vcpus *set, enum sq_vcpu_command command);
+
+/* What `on` says of a vCPU has changed. Any thread that does not hold the
+ * lock. */
+void sq_vcpus_changed(struct sq_vcpus *set, uint32_t index);
 
 /* For the dispatch loop: obeys the command, on the vCPU's thread. */
 bool sq_vcpus_obey(struct sq_vcpus *set, uint32_t index);

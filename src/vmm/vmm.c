@@ -34,6 +34,9 @@ int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
     vmm->spec = *spec;
     vmm->env = *env;
+    vmm->machine.ops = sq_machine_ops(env->backend);
+    vmm->machine.backend = env->backend;
+    vmm->machine.vcpus = spec->vcpus;
     vmm->ended.fn = on_ended;
     vmm->ended.ctx = vmm;
     sq_lifecycle_init(&vmm->life);
@@ -117,7 +120,8 @@ struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm)
 
 bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm)
 {
-    return sq_i8042_ctrl_alt_del(&vmm->devices.legacy.i8042);
+    return vmm->devices.has_keyboard &&
+           sq_i8042_ctrl_alt_del(&vmm->devices.legacy.i8042);
 }
 
 struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
@@ -192,4 +196,9 @@ void sq_vmm_metrics(struct sq_vmm *vmm, struct sq_vmm_metrics *out)
             add_latency(&out->mmio[w], &m->mmio[w]);
         }
     }
+}
+
+const char *sq_vmm_summary(const struct sq_vmm *vmm)
+{
+    return vmm->vcpus.thread[0].summary;
 }

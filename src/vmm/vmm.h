@@ -115,4 +115,8 @@ struct sq_vmm_metrics {
 };
 void sq_vmm_metrics(struct sq_vmm *vmm, struct sq_vmm_metrics *out);
 
+/* What the backend says of the run of vCPU 0, a line at most; "" when it
+ * says nothing. After the vCPUs have ended. */
+const char *sq_vmm_summary(const struct sq_vmm *vmm);
+
 #endif

@@ -25,7 +25,9 @@ struct sq_vmm {
     struct squib_vm *vm;
     struct sq_devices devices;
     struct sq_machine machine;
-    struct sq_dispatch dispatch;
+    /* One for each vCPU: who makes a hypercall matters. */
+    struct sq_dispatch dispatch[SQUIB_VCPUS_MAX];
+    struct sq_hypercall calls[SQUIB_VCPUS_MAX][SQ_MACHINE_HYPERCALLS_MAX];
     struct sq_vcpus vcpus;
     struct sq_work ended; /* posted by the last vCPU thread */
 };

@@ -10,7 +10,7 @@ serve() { # options
     limited 60 "$SQUIB" --no-api --config-file "$config" --backend "$backend" \
         "$@"
     # Which backend runs is told to everybody.
-    sed -i '/^squib: .*, as asked$/d' "$err"
+    sed -i '/^squib: .*, as asked/d' "$err"
 }
 # A file that is refused.
 refused() { # what, fact, file's text

@@ -3,7 +3,7 @@
  * The software CPU against the host's: random instructions with random
  * registers, flags and memory run natively and interpreted, and everything
  * that the architecture defines must come out the same: general registers,
- * RIP, RFLAGS, x87, MMX, XMM, MXCSR, memory, and exceptions with error code
+ * RIP, RFLAGS, x87, MMX, YMM, MXCSR, memory, and exceptions with error code
  * and CR2.
  *
  *     host_oracle [--cases N] [--seed S] [--filter MNEMONIC] [--case K]
@@ -92,7 +92,7 @@ static void make_cpu(void)
     cpu->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT |
                CR4_OSXSAVE | CR4_FSGSBASE;
     cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-    cpu->xcr0 = 3;
+    cpu->xcr0 = 7;
     cpu->phys_bits = 40;
     cpu->vm = vm;
     cpu->exit = &unexpected;
@@ -108,12 +108,13 @@ static void make_cpu(void)
 
 bool isa_interp_init(void)
 {
-    cpu = calloc(1, sizeof(*cpu));
+    cpu = aligned_alloc(_Alignof(struct sq_x86_cpu), sizeof(*cpu));
     vm = calloc(1, sizeof(*vm));
     block = calloc(1, sizeof(*block) + 2 * sizeof(block->insn[0]));
     guest = aligned_alloc(4096, GUEST_LEN);
     if (!cpu || !vm || !block || !guest)
         return false;
+    memset(cpu, 0, sizeof(*cpu));
     memset(guest, 0, GUEST_LEN);
     vm->slot[0] = (struct sq_soft_slot){
         .len = GUEST_LEN, .hva = guest,
@@ -164,7 +165,8 @@ static void fx_to_cpu(const struct isa_fx *fx)
 {
     struct sq_x87 *x = &cpu->x87;
 
-    memcpy(cpu->xmm, fx->xmm, sizeof(cpu->xmm));
+    for (unsigned k = 0; k < 16; k++)
+        memcpy(&cpu->ymm[k], &fx->xmm[k], 16);
     cpu->mxcsr = fx->mxcsr;
     x->fcw = fx->fcw;
     x->fsw = fx->fsw & 0xc7ff;
@@ -178,12 +180,19 @@ static void fx_to_cpu(const struct isa_fx *fx)
     }
 }
 
+static void ymmh_to_cpu(const struct isa_regs *in)
+{
+    for (unsigned k = 0; k < 16; k++)
+        memcpy(cpu->ymm[k].b + 16, in->ymmh[k], 16);
+}
+
 static void fx_from_cpu(struct isa_fx *fx)
 {
     const struct sq_x87 *x = &cpu->x87;
 
     memset(fx, 0, sizeof(*fx));
-    memcpy(fx->xmm, cpu->xmm, sizeof(cpu->xmm));
+    for (unsigned k = 0; k < 16; k++)
+        memcpy(&fx->xmm[k], &cpu->ymm[k], 16);
     fx->mxcsr = cpu->mxcsr;
     fx->fcw = x->fcw;
     fx->fsw = (uint16_t)(x->fsw | x->top << 11);
@@ -219,6 +228,7 @@ void isa_interpret(const struct sq_x86_insn *insn, unsigned len,
         sq_set_status(cpu, (uint32_t)in->rflags);
     cpu->rflags = in->rflags & ~(uint64_t)FL_STATUS;
     fx_to_cpu(&in->fx);
+    ymmh_to_cpu(in);
     out->vector = -1;
     out->error = 0;
     cpu->cr2 = 0;
@@ -246,6 +256,8 @@ void isa_interpret(const struct sq_x86_insn *insn, unsigned len,
     out->rflags = sq_rflags(cpu);
     out->cr2 = cpu->cr2;
     fx_from_cpu(&out->fx);
+    for (unsigned k = 0; k < 16; k++)
+        memcpy(out->ymmh[k], cpu->ymm[k].b + 16, 16);
 }
 
 uint32_t isa_status_of(const struct sq_x86_flags *fl)
@@ -428,15 +440,43 @@ static void compare_fx(const struct isa_form *f, const struct isa_fx *in,
         differ(d, name, in->st[k].sig, host->st[k].sig, ours->st[k].sig);
         differ(d, "  exp", in->st[k].se, host->st[k].se, ours->st[k].se);
     }
+}
+
+/* A gather that faults has read some elements: how many is not defined. */
+static bool partly_done(const struct isa_form *f,
+                        const struct sq_x86_insn *i,
+                        const struct isa_regs *host, unsigned k)
+{
+    return f->row->form == FORM_VSIB && host->vector >= 0 &&
+           (k == i->reg || k == i->imm2);
+}
+
+static void compare_ymm(const struct isa_form *f,
+                        const struct sq_x86_insn *i,
+                        const struct isa_regs *in,
+                        const struct isa_regs *host,
+                        const struct isa_regs *ours, struct difference *d)
+{
+    char name[16];
+
     for (unsigned k = 0; k < 16; k++) {
-        if (!memcmp(&host->xmm[k], &ours->xmm[k], 16) ||
+        uint64_t h[4], o[4], b[4];
+
+        memcpy(h, &host->fx.xmm[k], 16);
+        memcpy(h + 2, host->ymmh[k], 16);
+        memcpy(o, &ours->fx.xmm[k], 16);
+        memcpy(o + 2, ours->ymmh[k], 16);
+        memcpy(b, &in->fx.xmm[k], 16);
+        memcpy(b + 2, in->ymmh[k], 16);
+        if (!memcmp(h, o, 32) || partly_done(f, i, host, k) ||
             (isa_is_estimate(f) &&
-             isa_f32_close(host->xmm[k].b, ours->xmm[k].b)))
+             isa_f32_close((uint8_t *)h, (uint8_t *)o) &&
+             isa_f32_close((uint8_t *)(h + 2), (uint8_t *)(o + 2))))
             continue;
-        for (unsigned q = 0; q < 2; q++) {
-            snprintf(name, sizeof(name), "xmm%u.%u", k, q);
-            differ(d, name, in->xmm[k].q[q], host->xmm[k].q[q],
-                   ours->xmm[k].q[q]);
+        for (unsigned q = 0; q < 4; q++) {
+            snprintf(name, sizeof(name), "ymm%u.%u", k, q);
+            if (h[q] != o[q])
+                differ(d, name, b[q], h[q], o[q]);
         }
     }
 }
@@ -501,6 +541,7 @@ static void compare(const struct isa_form *f, const struct sq_x86_insn *i,
         if (host->gpr[k] != ours->gpr[k])
             differ(d, gpr_name[k], in->gpr[k], host->gpr[k], ours->gpr[k]);
     compare_fx(f, &in->fx, host, &ours->fx, d);
+    compare_ymm(f, i, in, host, ours, d);
     compare_memory(d);
 }
 
@@ -518,7 +559,7 @@ static bool makers_differ(const struct isa_form *f,
     if (named(f, "movsxd ") && f->osz == 1 && host->vector == EXC_PF)
         return true;
     /* AMD's MXCSR has a bit more, 17: misaligned exceptions off. */
-    return named(f, "ldmxcsr fxrstor ") && host->fx.mxcsr & 0x20000 &&
+    return named(f, "ldmxcsr vldmxcsr fxrstor ") && host->fx.mxcsr & 0x20000 &&
            ours->vector == EXC_GP;
 }
 
@@ -539,10 +580,11 @@ static void print_regs(const char *who, const struct isa_regs *r)
                (unsigned long long)r->fx.st[k].sig, k % 3 == 2 ? "\n" : "");
     printf("\n");
     for (unsigned k = 0; k < 16; k++)
-        printf("    xmm%-2u %016llx %016llx%s", k,
+        printf("    ymm%-2u %016llx %016llx %016llx %016llx\n", k,
+               (unsigned long long)r->ymmh[k][1],
+               (unsigned long long)r->ymmh[k][0],
                (unsigned long long)r->fx.xmm[k].q[1],
-               (unsigned long long)r->fx.xmm[k].q[0],
-               k % 2 ? "\n" : "");
+               (unsigned long long)r->fx.xmm[k].q[0]);
 }
 
 static void tell(uint64_t number, const struct isa_form *f,

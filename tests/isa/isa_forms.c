@@ -31,7 +31,8 @@ static uint16_t uses(const struct isa_form *f)
     static const char *const strings[] = {"movs", "cmps", "stos", "lods",
                                           "scas", NULL};
     static const char *const bits[] = {"bt", "bts", "btr", "btc", NULL};
-    static const char *const mask[] = {"maskmovdqu", "maskmovq", NULL};
+    static const char *const mask[] = {"maskmovdqu", "maskmovq",
+                                       "vmaskmovdqu", NULL};
     const char *n = f->row->name;
     unsigned first = f->opcode[0], u = 0;
 
@@ -61,7 +62,8 @@ static uint16_t uses(const struct isa_form *f)
         u |= IS_ALIGNED;
     if (n[0] == 'f' && (!strncmp(n, "fx", 2) || f->row->form == FORM_F))
         u |= IS_FLOAT;
-    if (!strcmp(n, "fxrstor") || !strcmp(n, "ldmxcsr"))
+    if (!strcmp(n, "fxrstor") || !strcmp(n, "ldmxcsr") ||
+        !strcmp(n, "vldmxcsr"))
         u |= LOADS_MXCSR;
     if (f->row->form >= FORM_XX || (first == 0x0f && f->opcode_len == 3 &&
                                     (f->opcode[2] & 0xf0) != 0xf0))
@@ -85,21 +87,45 @@ static const char *reason_to_skip(const struct isa_form *f)
     return NULL;
 }
 
+/* Three bytes of VEX and the opcode. `rxb`: register extensions, as they are
+ * in REX. */
+static unsigned put_vex(const struct isa_form *f, uint8_t *b, unsigned rxb,
+                        unsigned vvvv)
+{
+    unsigned map = f->opcode_len == 2 ? 1 : f->opcode[1] == 0x38 ? 2 : 3;
+    unsigned pp = f->prefix == 0x66   ? 1
+                  : f->prefix == 0xf3 ? 2
+                  : f->prefix == 0xf2 ? 3
+                                      : 0;
+
+    b[0] = 0xc4;
+    b[1] = (uint8_t)((~rxb << 5 & 0xe0) | map);
+    b[2] = (uint8_t)(f->w << 7 | (~vvvv & 15) << 3 | f->l << 2 | pp);
+    b[3] = f->opcode[f->opcode_len - 1];
+    return 4;
+}
+
 /* The plainest encoding, to ask the decoder whether the form exists. */
 static unsigned plain(const struct isa_form *f, uint8_t *b)
 {
     unsigned n = 0;
 
     memset(b, 0, 24);
-    if (f->o16)
-        b[n++] = 0x66;
-    if (f->prefix)
-        b[n++] = f->prefix;
-    if (f->w)
-        b[n++] = 0x48;
-    memcpy(b + n, f->opcode, f->opcode_len);
-    n += f->opcode_len;
-    b[n] = (uint8_t)(f->mem ? 0x03 : 0xc0);
+    if (f->vex) {
+        n = put_vex(f, b, 0, 0);
+    } else {
+        if (f->o16)
+            b[n++] = 0x66;
+        if (f->prefix)
+            b[n++] = f->prefix;
+        if (f->w)
+            b[n++] = 0x48;
+        memcpy(b + n, f->opcode, f->opcode_len);
+        n += f->opcode_len;
+    }
+    b[n] = (uint8_t)(!f->mem                     ? 0xc0
+                     : f->row->form == FORM_VSIB ? 0x04
+                                                 : 0x03);
     if (f->reg >= 0)
         b[n] |= (uint8_t)(f->reg << 3);
     if (f->rm >= 0)
@@ -124,7 +150,7 @@ static void consider(struct isa_form *f)
         const struct isa_form *o = &isa_forms[k];
 
         if (o->row == f->row && o->mem == f->mem && o->osz == f->osz &&
-            o->rm == f->rm && o->prefix == f->prefix &&
+            o->rm == f->rm && o->prefix == f->prefix && o->vex == f->vex &&
             !memcmp(o->opcode, f->opcode, 3))
             return;
     }
@@ -150,6 +176,9 @@ static void add_row(void *ctx, const char *table, unsigned opcode, int reg,
     f.imm = shapes[row->form].imm;
     f.free_66 = any_66 && !(row->attr & (A_F64 | A_NO66)) &&
                 row->form < FORM_XX;
+    f.vex = !strncmp(table, "VEX ", 4);
+    if (f.vex)
+        table += 4;
     if (strstr(table, "0F")) {
         f.opcode[f.opcode_len++] = 0x0f;
         if (!strncmp(table, "66", 2))
@@ -167,10 +196,11 @@ static void add_row(void *ctx, const char *table, unsigned opcode, int reg,
     for (int mem = 0; mem <= f.modrm; mem++) {
         if (x87 && mem == x87_reg)
             continue;
-        for (int size = 0; size < 3; size++) {
+        for (int size = 0; size < (f.vex ? 4 : 3); size++) {
             f.mem = mem;
-            f.o16 = size == 1;
-            f.w = size == 2;
+            f.o16 = size == 1 && !f.vex;
+            f.w = f.vex ? size & 1 : size == 2;
+            f.l = f.vex && size & 2;
             if ((f.o16 && !f.free_66 && !env) || (size && x87 && !env))
                 continue;
             for (int rm = 0; rm < (x87_reg ? 8 : 1); rm++) {
@@ -191,6 +221,8 @@ void isa_form_name(const struct isa_form *f, char *to, unsigned len)
     static const int bits[] = {8, 16, 32, 64};
     int n = 0;
 
+    if (f->vex)
+        n += snprintf(to + n, len - (unsigned)n, "vex.w%d.l%d ", f->w, f->l);
     if (f->prefix)
         n += snprintf(to + n, len - (unsigned)n, "%02x ", f->prefix);
     for (unsigned k = 0; k < f->opcode_len; k++)
@@ -199,8 +231,13 @@ void isa_form_name(const struct isa_form *f, char *to, unsigned len)
         n += snprintf(to + n, len - (unsigned)n, "/%d ", f->reg);
     if (f->rm >= 0)
         n += snprintf(to + n, len - (unsigned)n, "(%d) ", f->rm);
-    snprintf(to + n, len - (unsigned)n, "%s%d %s",
-             !f->modrm ? "" : f->mem ? "m" : "r", bits[f->osz], f->row->name);
+    if (f->vex)
+        snprintf(to + n, len - (unsigned)n, "%s %s",
+                 !f->modrm ? "" : f->mem ? "m" : "r", f->row->name);
+    else
+        snprintf(to + n, len - (unsigned)n, "%s%d %s",
+                 !f->modrm ? "" : f->mem ? "m" : "r", bits[f->osz],
+                 f->row->name);
 }
 
 static void put_prefixes(const struct isa_form *f, struct isa_rng *r,
@@ -214,7 +251,7 @@ static void put_prefixes(const struct isa_form *f, struct isa_rng *r,
                      f->uses & (USES_STRINGS | USES_XLAT | USES_MASKMOV |
                                 IS_BRANCH);
 
-    if (f->prefix)
+    if (f->prefix && !f->vex)
         p[n++] = f->prefix;
     if (f->o16 || (f->free_66 && (f->w || f->osz == 0) && isa_percent(r, 10)))
         p[n++] = 0x66;
@@ -244,7 +281,9 @@ static void put_modrm(const struct isa_form *f, struct isa_rng *r,
                       struct isa_code *c)
 {
     unsigned reg = f->reg >= 0 ? (unsigned)f->reg : isa_below(r, 8);
-    unsigned rm = f->rm >= 0 ? (unsigned)f->rm : isa_below(r, 8);
+    unsigned rm = f->row->form == FORM_VSIB ? 4
+                  : f->rm >= 0              ? (unsigned)f->rm
+                                            : isa_below(r, 8);
     unsigned mod = f->mem ? isa_below(r, 3) : 3;
 
     c->bytes[c->len++] = (uint8_t)(mod << 6 | reg << 3 | rm);
@@ -288,6 +327,24 @@ static unsigned imm_len(const struct isa_form *f, bool asz32)
     }
 }
 
+/* In two bytes where they are enough. */
+static void put_any_vex(const struct isa_form *f, struct isa_rng *r,
+                        struct isa_code *c)
+{
+    bool vv = f->row->attr & A_VV || (f->row->attr & A_VVR && !f->mem);
+    unsigned rxb = isa_percent(r, 50) ? isa_below(r, 8) : 0;
+    unsigned n = put_vex(f, c->bytes + c->len, rxb, vv ? isa_below(r, 16) : 0);
+    uint8_t *b = c->bytes + c->len;
+
+    if (f->opcode_len == 2 && !f->w && !(rxb & 3) && isa_percent(r, 80)) {
+        b[0] = 0xc5;
+        b[1] = (uint8_t)((b[1] & 0x80) | (b[2] & 0x7f));
+        b[2] = b[3];
+        n = 3;
+    }
+    c->len += n;
+}
+
 bool isa_encode(const struct isa_form *f, struct isa_rng *r,
                 struct isa_code *c)
 {
@@ -296,11 +353,15 @@ bool isa_encode(const struct isa_form *f, struct isa_rng *r,
     memset(c, 0, sizeof(*c));
     put_prefixes(f, r, c);
     asz32 = memchr(c->bytes, 0x67, c->len) != NULL;
-    if (f->w || isa_percent(r, 45))
-        c->bytes[c->len++] = (uint8_t)(0x40 | (f->w ? 8 : 0) |
-                                       isa_below(r, 8));
-    memcpy(c->bytes + c->len, f->opcode, f->opcode_len);
-    c->len += f->opcode_len;
+    if (f->vex) {
+        put_any_vex(f, r, c);
+    } else {
+        if (f->w || isa_percent(r, 45))
+            c->bytes[c->len++] = (uint8_t)(0x40 | (f->w ? 8 : 0) |
+                                           isa_below(r, 8));
+        memcpy(c->bytes + c->len, f->opcode, f->opcode_len);
+        c->len += f->opcode_len;
+    }
     if (f->modrm)
         put_modrm(f, r, c);
     c->imm_at = c->len;

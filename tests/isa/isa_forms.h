@@ -33,6 +33,7 @@ struct isa_form {
     int8_t reg, rm; /* ModRM fields that are part of the opcode, or -1 */
     bool modrm, mem, o16, w;
     bool free_66; /* 66 does not select an instruction */
+    bool vex, l; /* then opcode[] has the map's escape bytes, and w is VEX.W */
     uint8_t osz, imm;
     uint16_t uses;
     const char *skip; /* why it is not tested, or NULL */

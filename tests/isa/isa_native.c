@@ -6,6 +6,7 @@
 
 #include <asm/prctl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,11 +29,15 @@ extern uint32_t isa_exit_taken;
 struct isa_regs isa_in, isa_out;
 uint64_t isa_host_rsp;
 uint32_t isa_exit_taken;
+extern uint32_t isa_has_ymm;
+uint32_t isa_has_ymm;
+_Static_assert(offsetof(struct isa_regs, ymmh) == 512 + 160, "in isa_enter");
 extern const char isa_exit_table[], isa_abandon[];
 void isa_enter(void);
 
 #define EXITS (2 * ISA_PADS + 1) /* the last: no branch was taken */
 #define EXIT_LEN 16
+#define ALL_16 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
 
 __asm__(
     ".text\n"
@@ -42,6 +47,13 @@ __asm__(
     "   push %r14\n   push %r15\n"
     "   mov %rsp, isa_host_rsp(%rip)\n"
     "   fxrstor64 isa_in(%rip)\n"
+    "   cmpl $0, isa_has_ymm(%rip)\n"
+    "   je 1f\n"
+    ".irp ymm, " ALL_16 "\n"
+    "   vinsertf128 $1, isa_in+512+160+16*\\ymm(%rip), "
+    "%ymm\\ymm, %ymm\\ymm\n"
+    ".endr\n"
+    "1:\n"
     "   push isa_in+512+8*17(%rip)\n"
     "   popfq\n"
     "   mov isa_in+512+8*1(%rip), %rcx\n"
@@ -92,6 +104,11 @@ __asm__(
     "   pushfq\n"
     "   pop isa_out+512+8*17(%rip)\n"
     "   fxsave64 isa_out(%rip)\n"
+    "   cmpl $0, isa_has_ymm(%rip)\n"
+    "   je isa_abandon\n"
+    ".irp ymm, " ALL_16 "\n"
+    "   vextractf128 $1, %ymm\\ymm, isa_out+512+160+16*\\ymm(%rip)\n"
+    ".endr\n"
     "isa_abandon:\n"
     "   mov isa_host_rsp(%rip), %rsp\n"
     "   push $0x202\n"
@@ -104,6 +121,26 @@ __asm__(
     "   pop %rbp\n   pop %rbx\n"
     "   ret\n"
     ".type isa_enter, @function\n");
+
+/* Upper halves of the YMM registers in a signal's frame: behind the image of
+ * FXSAVE comes that of XSAVE, if its marks say so. */
+static void frame_ymmh(const uint8_t *image)
+{
+    const uint32_t magic = 0x46505853; /* FP_XSTATE_MAGIC1 */
+    uint64_t bv;
+
+    memset(isa_out.ymmh, 0, sizeof(isa_out.ymmh));
+    if (!isa_has_ymm || memcmp(image + 464, &magic, 4))
+        return;
+    memcpy(&bv, image + 512, 8);
+    if (bv & 4)
+        memcpy(isa_out.ymmh, image + 576, sizeof(isa_out.ymmh));
+}
+
+bool isa_native_has_ymm(void)
+{
+    return isa_has_ymm;
+}
 
 static uint64_t fs_base;
 static volatile sig_atomic_t inside; /* isa_enter */
@@ -131,6 +168,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     isa_out.error = (uint32_t)g[REG_ERR];
     isa_out.cr2 = (uint64_t)g[REG_CR2];
     memcpy(&isa_out.fx, u->uc_mcontext.fpregs, sizeof(isa_out.fx));
+    frame_ymmh((const uint8_t *)u->uc_mcontext.fpregs);
     g[REG_RIP] = (greg_t)(uintptr_t)isa_abandon;
     g[REG_EFL] = 0x202;
 }
@@ -194,6 +232,7 @@ bool isa_native_init(const char **why)
 {
     const uint64_t code_len = ISA_SLOTS * ISA_SLOT_LEN + 4096;
 
+    isa_has_ymm = __builtin_cpu_supports("avx2") != 0;
     *why = "fixed addresses below 2 GiB are not free";
     if (!map_at(ISA_ARENA - 4096, 4096, PROT_NONE) ||
         !map_at(ISA_ARENA, ISA_ARENA_LEN, PROT_READ | PROT_WRITE) ||

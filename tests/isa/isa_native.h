@@ -47,6 +47,7 @@ struct isa_regs {
     int vector; /* of the exception that it raised, or -1 */
     uint32_t error;
     uint64_t cr2;
+    uint64_t ymmh[16][2]; /* upper halves; zero if the host has none */
 };
 
 /* Maps arena and code and installs signal handlers; false with a reason. */
@@ -60,6 +61,9 @@ uint64_t isa_native_pad(unsigned slot, unsigned k);
 
 /* Puts an instruction of at most 15 bytes there. */
 void isa_native_write(uint64_t where, const uint8_t *bytes, unsigned len);
+
+/* Whether the host has YMM registers. */
+bool isa_native_has_ymm(void);
 
 /* Runs it: in->rip is where it stands. */
 void isa_native_run(const struct isa_regs *in, struct isa_regs *out,

@@ -211,6 +211,12 @@ static bool aim(const struct isa_form *f, struct isa_code *code_,
                                           : 0;
     uint64_t rest, scale = 1ull << i->scale;
 
+    if (f->row->form == FORM_VSIB) {
+        s->vsib = i->index;
+        s->vsib_scale = i->scale;
+        s->vsib_len = f->opcode[2] & 1 ? 8 : 4;
+        index = SQ_ZERO;
+    }
     if (a32 && i->seg == SEG_FS)
         return false;
     s->ea = t;
@@ -348,6 +354,7 @@ bool isa_state_plan(const struct isa_form *f, struct isa_code *code_,
     if (!decode(f, code_, i))
         return false;
     memset(s, 0, sizeof(*s));
+    s->vsib = -1;
     s->rip = isa_native_place(slot, isa_below(r, 8));
     if (isa_percent(r, 80))
         stack &= ~7ull;
@@ -436,6 +443,25 @@ static void make_fx(const struct isa_form *f, struct isa_rng *r,
         memcpy(&fx->xmm[k], pool + 16 * isa_below(r, POOL_LEN / 16), 16);
 }
 
+/* Upper halves, and the indices of a gather: few far away. */
+static void make_ymm(const struct isa_setup *s, struct isa_rng *r,
+                     struct isa_regs *in)
+{
+    memset(in->ymmh, 0, sizeof(in->ymmh));
+    if (!isa_native_has_ymm())
+        return;
+    for (unsigned k = 0; k < 16; k++)
+        memcpy(in->ymmh[k], pool + 16 * isa_below(r, POOL_LEN / 16), 16);
+    for (unsigned k = 0; s->vsib >= 0 && k < 32; k += s->vsib_len) {
+        int64_t v = (int64_t)isa_below(r, 512) - 256;
+        uint8_t *to = k < 16 ? in->fx.xmm[s->vsib].b + k
+                             : (uint8_t *)in->ymmh[s->vsib] + k - 16;
+
+        v = v * (1 << (3 - s->vsib_scale)) / 8;
+        memcpy(to, &v, s->vsib_len);
+    }
+}
+
 static void make_flags(struct isa_setup *s, struct isa_rng *r,
                        struct isa_regs *in)
 {
@@ -513,6 +539,7 @@ void isa_state_make(const struct isa_form *f, struct isa_setup *s,
     in->vector = -1;
     make_flags(s, r, in);
     make_fx(f, r, &in->fx);
+    make_ymm(s, r, in);
     isa_memory_fresh(fresh);
     if (!strcmp(f->row->name, "popf"))
         tame_popf(in->gpr[R_SP]);
@@ -610,17 +637,35 @@ void isa_skip_what_host_lacks(void)
         {{0x0f, 0x38, 0xf0}, 0xf1, 0, "movbe", 22},
         {{0x0f, 0x38, 0xc8}, 0xcd, 0, "sha", 32 + 29},
         {{0x0f, 0x3a, 0xcc}, 0xcc, 0, "sha", 32 + 29},
+        {{0x0f, 0x38, 0xf6}, 0xf6, 0x66, "adx", 32 + 19},
+        {{0x0f, 0x38, 0xf6}, 0xf6, 0xf3, "adx", 32 + 19},
     };
-    unsigned a, b, c = 0, d, c1 = 0, b7 = 0;
+    unsigned a, b, c = 0, d, c1 = 0, b7 = 0, lzcnt = 0;
     bool fsgsbase = getauxval(AT_HWCAP2) & 2;
+    bool v3 = isa_native_has_ymm() && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("bmi") &&
+              __builtin_cpu_supports("bmi2") &&
+              __builtin_cpu_supports("aes") &&
+              __builtin_cpu_supports("pclmul");
 
     if (__get_cpuid(1, &a, &b, &c, &d))
         c1 = c;
+    v3 = v3 && c1 >> 29 & 1; /* F16C */
+    if (__get_cpuid(0x80000001, &a, &b, &c, &d))
+        lzcnt = c >> 5 & 1;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
         b7 = b;
     for (unsigned k = 0; k < isa_form_count; k++) {
         struct isa_form *f = &isa_forms[k];
 
+        if (f->vex) {
+            if (!v3 && !f->skip)
+                f->skip = "the host has not all of x86-64-v3";
+            continue;
+        }
+        if ((!strcmp(f->row->name, "lzcnt") && !lzcnt) ||
+            (!strcmp(f->row->name, "tzcnt") && !(b7 >> 3 & 1)))
+            f->skip = "the host takes it for BSR or BSF";
         if (!strcmp(f->row->name, "popcnt") && !(c1 >> 23 & 1))
             f->skip = "the host has no popcnt";
         if (strstr(f->row->name, "sbase") && !f->skip && !fsgsbase)

@@ -13,6 +13,8 @@ struct isa_setup {
     uint16_t fixed; /* bit n: register n has a value below */
     uint64_t gpr[16];
     uint64_t ea; /* linear address of the memory operand, if there is one */
+    int vsib; /* a gather's index register, or -1; its scale, and indices' */
+    unsigned vsib_scale, vsib_len; /* length in bytes */
     uint64_t poke_gva, poke; /* 8 bytes of memory, if poke_gva */
     /* the interpreter's flags before, as it keeps them itself */
     struct sq_x86_flags fl;

@@ -24,7 +24,7 @@
 
 #include "arch/x86_64/elf.h"
 #include "arch/x86_64/machine.h"
-#include "arch/x86_64/unpack.h"
+#include "arch/unpack.h"
 #include "base/util.h"
 #include "core/memory.h"
 

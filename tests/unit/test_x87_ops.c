@@ -49,12 +49,13 @@ static int setup(void **state)
 
     if (!m)
         return -1;
-    m->c = calloc(1, sizeof(*m->c));
+    m->c = aligned_alloc(_Alignof(struct sq_x86_cpu), sizeof(*m->c));
     m->block = calloc(1, sizeof(*m->block) + 2 * sizeof(struct sq_x86_insn));
     m->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!m->c || !m->block || m->page == MAP_FAILED)
         return -1;
+    memset(m->c, 0, sizeof(*m->c));
     m->block->n = 1;
     m->block->mode = MODE_64;
     m->c->block = m->block;
@@ -346,8 +347,8 @@ static void fill_state(struct sq_x86_cpu *c)
     c->x87.fdp = 0x99aabbccddeeff00ull;
     c->mxcsr = 0x9fc0;
     for (unsigned n = 0; n < 16; n++) {
-        c->xmm[n].q[0] = 0x1111111111111111ull * n;
-        c->xmm[n].q[1] = ~c->xmm[n].q[0];
+        c->ymm[n].q[0] = 0x1111111111111111ull * n;
+        c->ymm[n].q[1] = ~c->ymm[n].q[0];
     }
 }
 
@@ -362,8 +363,8 @@ static void check_state(struct machine *m, unsigned xmms)
     assert_int_equal(c->x87.empty, 0x3f);
     assert_int_equal(c->mxcsr, 0x9fc0);
     for (unsigned n = 0; n < xmms; n++) {
-        assert_int_equal(c->xmm[n].q[0], 0x1111111111111111ull * n);
-        assert_int_equal(c->xmm[n].q[1], ~c->xmm[n].q[0]);
+        assert_int_equal(c->ymm[n].q[0], 0x1111111111111111ull * n);
+        assert_int_equal(c->ymm[n].q[1], ~c->ymm[n].q[0]);
     }
 }
 
@@ -461,7 +462,7 @@ static void test_xsave(void **state)
     assert_int_equal(RUN(m, 0x48, 0x0f, 0xae, 0x2a), -1);
     assert_int_equal(c->x87.fcw, FCW_INIT);
     assert_int_equal(c->x87.empty, 0xff);
-    assert_int_equal(c->xmm[15].q[1], 0);
+    assert_int_equal(c->ymm[15].q[1], 0);
     assert_int_equal(c->mxcsr, 0x1fc0);
     /* only what was asked for */
     fill_state(c);
@@ -469,7 +470,7 @@ static void test_xsave(void **state)
     assert_int_equal(RUN(m, 0x0f, 0xae, 0x2a), -1);
     assert_int_equal(c->x87.empty, 0xff);
     assert_int_equal(c->mxcsr, 0x9fc0);
-    assert_int_equal(c->xmm[15].q[0], 0xffffffffffffffffull);
+    assert_int_equal(c->ymm[15].q[0], 0xffffffffffffffffull);
     set_mask(c, XSTATE_SSE);
     memset(p, 0x77, 1024);
     sq_st64(p + 512, 1);
@@ -561,7 +562,7 @@ static void test_image(void **state)
     assert_int_equal(m->c->x87.fcw, FCW_INIT);
     assert_int_equal(m->c->x87.empty, 0xff);
     assert_int_equal(m->c->mxcsr, 0x1f80);
-    assert_int_equal(m->c->xmm[3].q[0], 0);
+    assert_int_equal(m->c->ymm[3].q[0], 0);
 }
 
 /* ---- against the host ---- */

@@ -3,30 +3,21 @@
 #define _GNU_SOURCE
 #include "arch/x86_64/kernel.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "arch/kernelfile.h"
+#include "arch/unpack.h"
 #include "arch/x86_64/elf.h"
 #include "arch/x86_64/layout.h"
-#include "arch/x86_64/unpack.h"
 #include "base/err.h"
 #include "base/util.h"
 #include "core/memory.h"
 
-#define NAME_MAX_SHOWN 80
+#define WANTED "a vmlinux or bzImage"
 
 struct sq_x86_kernel {
-    char name[NAME_MAX_SHOWN + 1];
-    void *map; /* the file, or NULL if the caller keeps the bytes */
-    size_t map_len;
-    const uint8_t *file;
-    size_t file_len;
+    struct sq_kernelfile file;
     struct sq_unpacked unpacked;
     const uint8_t *image; /* the ELF file: in `file` or `unpacked` */
     size_t image_len;
@@ -40,91 +31,12 @@ struct packing {
     size_t len;
     const struct sq_unpack_format *format; /* NULL: not compressed */
     size_t size_hint;                      /* 0: unknown */
-    char release[65];
+    char release[SQ_RELEASE_LEN];
 };
 
 const char *sq_x86_kernel_name(const struct sq_x86_kernel *kernel)
 {
-    return kernel->name;
-}
-
-/* The end of a long path says more than its beginning. */
-static void set_name(struct sq_x86_kernel *k, const char *path)
-{
-    size_t len = strlen(path);
-
-    if (len > NAME_MAX_SHOWN)
-        snprintf(k->name, sizeof(k->name), "...%s",
-                 path + len - (NAME_MAX_SHOWN - 3));
-    else
-        memcpy(k->name, path, len + 1);
-}
-
-/* Copies a release up to the first byte that does not belong to one. It
- * becomes part of a path, so nothing but these may pass. */
-static void copy_release(char out[65], const uint8_t *src, size_t len)
-{
-    static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ._+~-";
-    size_t n = 0;
-
-    while (n < len && n < 64 && src[n] && strchr(allowed, src[n])) {
-        out[n] = (char)src[n];
-        n++;
-    }
-    if (n == len || n == 64 || (src[n] != ' ' && src[n] != 0) ||
-        src[0] < '0' || src[0] > '9')
-        n = 0;
-    out[n] = 0;
-}
-
-static void find_release(char out[65], const uint8_t *image, size_t len)
-{
-    static const char banner[] = "Linux version ";
-    const size_t banner_len = sizeof(banner) - 1;
-
-    out[0] = 0;
-    while (!out[0]) {
-        const uint8_t *hit = memmem(image, len, banner, banner_len);
-
-        if (!hit)
-            return;
-        len -= (size_t)(hit - image) + banner_len;
-        image = hit + banner_len;
-        if (len)
-            copy_release(out, image, len);
-    }
-}
-
-/* What a file is that is no kernel for this machine, for the message. */
-static const char *foreign_kind(const uint8_t *d, size_t len)
-{
-    if (len >= 60 && memcmp(d + 56, "ARM\x64", 4) == 0)
-        return "an arm64 (aarch64) Image";
-    if (len >= 60 && memcmp(d + 56, "RSC\x05", 4) == 0)
-        return "a RISC-V Image";
-    if (len >= 8 && memcmp(d, "MZ", 2) == 0 && memcmp(d + 4, "zimg", 4) == 0)
-        return "an EFI zboot image, which x86-64 does not use";
-    if (len >= 4 && (sq_ld32(d) == 0xfeedfacfu || sq_ld32(d) == 0xfeedfaceu ||
-                     sq_ld32(d) == 0xbebafecau))
-        return "a Mach-O file (macOS program)";
-    if (len >= 4 && sq_ld32(d) == 0x56190527u)
-        return "a U-Boot image";
-    if (len >= 6 && memcmp(d, "07070", 5) == 0)
-        return "a cpio archive (an initrd)";
-    if (len >= 8 && memcmp(d, "!<arch>\n", 8) == 0)
-        return "an archive (.deb or .a)";
-    if (len >= 0x43a && sq_ld16(d + 0x438) == 0xef53)
-        return "an ext2/3/4 file system image";
-    if (len >= 2 && memcmp(d, "MZ", 2) == 0)
-        return "a Windows or EFI program";
-    return NULL;
-}
-
-static bool bzimage_is(const uint8_t *d, size_t len)
-{
-    return len >= 0x206 && sq_ld16(d + 0x1fe) == 0xaa55 &&
-           memcmp(d + 0x202, "HdrS", 4) == 0;
+    return kernel->file.name;
 }
 
 static int bzimage_parse(const uint8_t *d, size_t len, struct packing *p,
@@ -166,7 +78,7 @@ static int bzimage_parse(const uint8_t *d, size_t len, struct packing *p,
     p->size_hint = sq_ld32(p->data + payload_len - 4);
     at = sq_ld16(d + 0x20e);
     if (at && at + 0x200 < setup_len && at + 0x200 < len)
-        copy_release(p->release, d + at + 0x200, len - at - 0x200);
+        sq_kernelfile_copy_release(p->release, d + at + 0x200, len - at - 0x200);
     p->format = sq_unpack_format(p->data, p->len);
     if (!p->format && !sq_elf_is(p->data, p->len))
         return sq_err_set(err, SQUIB_E_FORMAT,
@@ -187,12 +99,12 @@ static int packing_find(const uint8_t *d, size_t len, struct packing *p,
     if (len == 0)
         return sq_err_set(err, SQUIB_E_FORMAT,
                           "it is empty\n  do: copy or download it again");
-    if (bzimage_is(d, len)) {
+    if (sq_kernelfile_is_bzimage(d, len)) {
         rc = bzimage_parse(d, len, p, err);
     } else if (!sq_elf_is(d, len)) {
         p->kind = SQ_X86_KERNEL_PACKED;
         p->format = sq_unpack_format(d, len);
-        kind = foreign_kind(d, len);
+        kind = sq_kernelfile_kind(d, len);
         if (!p->format)
             return sq_err_set(
                 err, SQUIB_E_FORMAT,
@@ -236,7 +148,7 @@ static int kernel_parse(struct sq_x86_kernel *k, struct squib_error *err)
 {
     struct squib_error e = {0};
     struct packing p;
-    int rc = packing_find(k->file, k->file_len, &p, &e);
+    int rc = packing_find(k->file.data, k->file.len, &p, &e);
 
     k->image = p.data;
     k->image_len = p.len;
@@ -249,60 +161,18 @@ static int kernel_parse(struct sq_x86_kernel *k, struct squib_error *err)
     if (!rc)
         rc = sq_elf_parse(k->image, k->image_len, &k->elf, &e);
     if (rc) {
-        sq_err_prefix(&e, "kernel %s: ", k->name);
+        sq_err_prefix(&e, "kernel %s: ", k->file.name);
         if (err)
             *err = e;
     }
     return rc;
 }
 
-static int map_file(struct sq_x86_kernel *k, const char *path,
-                    struct squib_error *err)
-{
-    struct stat st;
-    int rc = 0, fd;
-
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return sq_err_set(err, SQUIB_E_NOTFOUND,
-                          "kernel %s: no such file"
-                          "\n  do: give the path of a vmlinux or bzImage",
-                          k->name);
-    if (fd < 0)
-        return sq_err_set(err, SQUIB_E_OS,
-                          "kernel %s: cannot be opened (%s)"
-                          "\n  do: make the file readable for you", k->name,
-                          strerror(errno));
-    if (fstat(fd, &st) != 0) {
-        rc = sq_err_os(err, SQUIB_E_OS, errno, "kernel %s: fstat", k->name);
-    } else if (!S_ISREG(st.st_mode)) {
-        rc = sq_err_set(err, SQUIB_E_FORMAT,
-                        "kernel %s: it is %s, not a file"
-                        "\n  do: give the path of a vmlinux or bzImage",
-                        k->name,
-                        S_ISDIR(st.st_mode) ? "a directory" : "special");
-    } else if (st.st_size > 0) {
-        k->map_len = (size_t)st.st_size;
-        k->map = mmap(NULL, k->map_len, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (k->map == MAP_FAILED) {
-            k->map = NULL;
-            rc = sq_err_os(err, SQUIB_E_OS, errno,
-                           "kernel %s: cannot be mapped", k->name);
-        }
-    }
-    close(fd);
-    k->file = k->map;
-    k->file_len = k->map_len;
-    return rc;
-}
-
-static int kernel_new(const char *name, struct sq_x86_kernel **out,
-                      struct squib_error *err)
+static int kernel_new(struct sq_x86_kernel **out, struct squib_error *err)
 {
     *out = calloc(1, sizeof(**out));
     if (!*out)
         return sq_err_set(err, SQUIB_E_NOMEM, "kernel: no memory");
-    set_name(*out, name);
     return 0;
 }
 
@@ -310,11 +180,11 @@ int sq_x86_kernel_open(const char *path, struct sq_x86_kernel **out,
                        struct squib_error *err)
 {
     struct sq_x86_kernel *k;
-    int rc = kernel_new(path, &k, err);
+    int rc = kernel_new(&k, err);
 
     if (rc)
         return rc;
-    rc = map_file(k, path, err);
+    rc = sq_kernelfile_open(&k->file, path, WANTED, err);
     if (!rc)
         rc = kernel_parse(k, err);
     if (rc) {
@@ -330,12 +200,11 @@ int sq_x86_kernel_from_bytes(const char *name, const void *data, size_t len,
                              struct squib_error *err)
 {
     struct sq_x86_kernel *k;
-    int rc = kernel_new(name, &k, err);
+    int rc = kernel_new(&k, err);
 
     if (rc)
         return rc;
-    k->file = data;
-    k->file_len = len;
+    sq_kernelfile_bytes(&k->file, name, data, len);
     rc = kernel_parse(k, err);
     if (rc) {
         sq_x86_kernel_close(k);
@@ -350,8 +219,7 @@ void sq_x86_kernel_close(struct sq_x86_kernel *kernel)
     if (!kernel)
         return;
     sq_unpacked_free(&kernel->unpacked);
-    if (kernel->map)
-        munmap(kernel->map, kernel->map_len);
+    sq_kernelfile_close(&kernel->file);
     free(kernel);
 }
 
@@ -367,12 +235,12 @@ int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
         return sq_err_set(err, SQUIB_E_FORMAT,
                           "kernel %s: it wants to be loaded at %#llx, but "
                           "below 1 MiB lie the boot tables"
-                          "\n  do: link it to 1 MiB or above", kernel->name,
+                          "\n  do: link it to 1 MiB or above", kernel->file.name,
                           (unsigned long long)elf->seg[0].gpa);
     if (end > ram_end)
         return sq_err_set(err, SQUIB_E_RANGE,
                           "kernel %s: it needs %llu MiB, the VM has %llu"
-                          "\n  do: give the VM more memory", kernel->name,
+                          "\n  do: give the VM more memory", kernel->file.name,
                           (unsigned long long)((end + 0xfffff) >> 20),
                           (unsigned long long)(ram_end >> 20));
     for (size_t i = 0; i < elf->count; i++) {
@@ -399,20 +267,21 @@ int sq_x86_kernel_identify(const char *path, struct sq_x86_kernel_id *out,
     struct squib_error e = {0};
     struct sq_x86_kernel *k;
     struct packing p;
-    int rc = kernel_new(path, &k, err);
+    int rc = kernel_new(&k, err);
 
     if (rc)
         return rc;
-    rc = map_file(k, path, &e);
+    rc = sq_kernelfile_open(&k->file, path, WANTED, &e);
     if (!rc) {
-        rc = packing_find(k->file, k->file_len, &p, &e);
+        rc = packing_find(k->file.data, k->file.len, &p, &e);
         if (rc)
-            sq_err_prefix(&e, "kernel %s: ", k->name);
+            sq_err_prefix(&e, "kernel %s: ", k->file.name);
     }
     if (!rc && (p.kind != SQ_X86_KERNEL_BZIMAGE || !p.release[0])) {
         rc = kernel_parse(k, &e);
         if (!rc)
-            find_release(p.release, k->image, k->image_len);
+            sq_kernelfile_find_release(p.release, k->image,
+                                       k->image_len);
     }
     sq_x86_kernel_close(k);
     if (rc) {
@@ -428,46 +297,15 @@ int sq_x86_kernel_identify(const char *path, struct sq_x86_kernel_id *out,
     return 0;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        data += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 int sq_x86_kernel_extract(const char *path, const char *out_path,
                           struct squib_error *err)
 {
     struct sq_x86_kernel *k;
-    char *tmp;
-    int fd, rc = sq_x86_kernel_open(path, &k, err);
+    int rc = sq_x86_kernel_open(path, &k, err);
 
     if (rc)
         return rc;
-    if (asprintf(&tmp, "%s.XXXXXX", out_path) < 0) {
-        sq_x86_kernel_close(k);
-        return sq_err_set(err, SQUIB_E_NOMEM, "kernel: no memory");
-    }
-    fd = mkostemp(tmp, O_CLOEXEC);
-    if (fd < 0 || fchmod(fd, 0644) != 0 ||
-        write_all(fd, k->image, k->image_len) != 0 ||
-        rename(tmp, out_path) != 0) {
-        rc = sq_err_os(err, SQUIB_E_OS, errno, "cannot write %.120s",
-                       out_path);
-        if (fd >= 0)
-            unlink(tmp);
-    }
-    if (fd >= 0)
-        close(fd);
-    free(tmp);
+    rc = sq_kernelfile_write(out_path, k->image, k->image_len, err);
     sq_x86_kernel_close(k);
     return rc;
 }

@@ -12,7 +12,7 @@
  *   0x000f_0000  VM generation identifier (16 bytes)
  *   0x0010_0000  RAM; the kernel lies where its ELF headers say,
  *                the initrd as high as RAM below 3 GiB allows
- *   0xc000_0000  end of low RAM: the rest continues at 4 GiB
+ *   0xc000_0000  end of low RAM: the rest continues at 4 GiB; boot timer
  *   0xd000_0000  virtio-mmio, one device each 4 KiB
  *   0xfec0_0000  I/O APIC
  *   0xfee0_0000  local APICs
@@ -54,6 +54,7 @@
 #define SQ_X86_VIRTIO_GSI 5u /* the first device's; the next has the next */
 #define SQ_X86_VIRTIO_MAX 19u /* GSIs 5..23 */
 
+#define SQ_X86_BOOT_TIMER_GPA 0xc0000000u
 #define SQ_X86_IOAPIC_GPA 0xfec00000u
 #define SQ_X86_IOAPIC_PINS 24u
 #define SQ_X86_LAPIC_GPA 0xfee00000u

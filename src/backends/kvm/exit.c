@@ -8,9 +8,7 @@
 
 #include "base/util.h"
 
-#define SHOWN_BYTES 8
-
-static void internal_error(struct squib_exit *out, const char *text,
+void sq_kvm_internal_error(struct squib_exit *out, const char *text,
                            uint64_t a, uint64_t b)
 {
     out->kind = SQUIB_EXIT_INTERNAL_ERROR;
@@ -18,127 +16,17 @@ static void internal_error(struct squib_exit *out, const char *text,
         .text = text, .detail = {a, b}};
 }
 
-/* --- instructions that could not be emulated ------------------------- */
-
-static bool is_prefix(uint8_t b)
-{
-    switch (b) {
-    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-    case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static const char *name_0fae(uint8_t modrm, bool wide)
-{
-    static const char *const mem[2][8] = {
-        {"fxsave", "fxrstor", "ldmxcsr", "stmxcsr", "xsave", "xrstor",
-         "xsaveopt", "clflush"},
-        {"fxsave64", "fxrstor64", "ldmxcsr", "stmxcsr", "xsave64",
-         "xrstor64", "xsaveopt64", "clflush"},
-    };
-
-    return modrm < 0xc0 ? mem[wide][modrm >> 3 & 7] : NULL;
-}
-
-static const char *name_0fc7(uint8_t modrm, bool wide)
-{
-    unsigned reg = modrm >> 3 & 7;
-
-    if (modrm >= 0xc0)
-        return reg == 6 ? "rdrand" : reg == 7 ? "rdseed" : NULL;
-    if (reg == 1)
-        return wide ? "cmpxchg16b" : "cmpxchg8b";
-    if (reg == 3)
-        return "xrstors";
-    return reg == 4 ? "xsavec" : reg == 5 ? "xsaves" : NULL;
-}
-
-static const char *name_0f(const uint8_t *b, size_t len, bool wide)
-{
-    if (len >= 2 && b[0] == 0xae)
-        return name_0fae(b[1], wide);
-    if (len >= 2 && b[0] == 0xc7)
-        return name_0fc7(b[1], wide);
-    if (len >= 2 && b[0] == 0x01)
-        return b[1] == 0xd1 ? "xsetbv" : b[1] == 0xd0 ? "xgetbv" : NULL;
-    if (len >= 1 && (b[0] == 0x0b || b[0] == 0xb9))
-        return "ud2";
-    if (len >= 1 && (b[0] & 0xf0) >= 0x50 && (b[0] & 0xf0) <= 0x70)
-        return "an SSE instruction";
-    if (len >= 1 && b[0] >= 0xd0)
-        return "an SSE instruction";
-    return NULL;
-}
-
-const char *sq_kvm_insn_name(const uint8_t *bytes, size_t len)
-{
-    size_t i = 0;
-    bool wide = false;
-
-    while (i < len && is_prefix(bytes[i]))
-        i++;
-    /* REX counts only in 64-bit mode; elsewhere 0x40..0x4f would be a
-     * one-byte instruction that every KVM can do. */
-    if (i + 1 < len && (bytes[i] & 0xf0) == 0x40)
-        wide = bytes[i++] & 8;
-    if (i >= len)
-        return NULL;
-    if (bytes[i] == 0xcc)
-        return "int3";
-    if (bytes[i] == 0xc5 || bytes[i] == 0xc4)
-        return "an AVX instruction";
-    if (bytes[i] >= 0xd8 && bytes[i] <= 0xdf)
-        return "an x87 instruction";
-    if (bytes[i] == 0x0f)
-        return name_0f(bytes + i + 1, len - i - 1, wide);
-    return NULL;
-}
-
-/* internal.data of KVM_INTERNAL_ERROR_EMULATION: flags, then (when bit 0 of
- * flags is set) one byte of length and up to 15 bytes of instruction. */
-static void emulation_error(struct sq_kvm_decode *d,
-                            const struct kvm_run *run,
-                            struct squib_exit *out)
-{
-    const uint8_t *raw = (const uint8_t *)&run->internal.data[1];
-    size_t len = 0;
-    int used;
-    const char *name;
-
-    if (run->internal.ndata >= 3 && (run->internal.data[0] & 1))
-        len = raw[0] <= 15 ? raw[0] : 15;
-    if (len == 0) {
-        internal_error(out, "KVM could not fetch or emulate an instruction "
-                       "of the guest", KVM_INTERNAL_ERROR_EMULATION, 0);
-        return;
-    }
-    name = sq_kvm_insn_name(raw + 1, len);
-    used = snprintf(d->text, sizeof(d->text),
-                    "KVM could not emulate the instruction %s%sbytes",
-                    name ? name : "", name ? ", " : "");
-    /* What follows the instruction may be in there too; a few will do. */
-    for (size_t i = 0; i < len && i < SHOWN_BYTES; i++)
-        used += snprintf(d->text + used, sizeof(d->text) - (size_t)used,
-                         " %02x", raw[1 + i]);
-    internal_error(out, d->text, KVM_INTERNAL_ERROR_EMULATION, len);
-}
-
 static void suberror(struct sq_kvm_decode *d, const struct kvm_run *run,
                      struct squib_exit *out)
 {
     uint32_t sub = run->internal.suberror;
 
-    if (sub == KVM_INTERNAL_ERROR_EMULATION) {
-        emulation_error(d, run, out);
+    if (sq_kvm_decode_suberror(d, run, out))
         return;
-    }
     snprintf(d->text, sizeof(d->text), "KVM internal error %u%s", sub,
              sub == KVM_INTERNAL_ERROR_DELIVERY_EV
                  ? ": an exit in the middle of event delivery" : "");
-    internal_error(out, d->text, sub,
+    sq_kvm_internal_error(out, d->text, sub,
                    run->internal.ndata ? run->internal.data[0] : 0);
 }
 
@@ -169,7 +57,7 @@ static void begin_io(struct sq_kvm_decode *d, const struct kvm_run *run,
     if ((size != 1 && size != 2 && size != 4) || run->io.count == 0 ||
         run->io.data_offset > run_len ||
         bytes > run_len - run->io.data_offset) {
-        internal_error(out, "KVM returned an impossible port access", size,
+        sq_kvm_internal_error(out, "KVM returned an impossible port access", size,
                        run->io.count);
         return;
     }
@@ -181,7 +69,7 @@ static void begin_mmio(struct sq_kvm_decode *d, const struct kvm_run *run,
                        struct squib_exit *out)
 {
     if (run->mmio.len < 1 || run->mmio.len > 8) {
-        internal_error(out, "KVM returned an impossible memory access",
+        sq_kvm_internal_error(out, "KVM returned an impossible memory access",
                        run->mmio.phys_addr, run->mmio.len);
         return;
     }
@@ -221,7 +109,7 @@ static void system_event(const struct kvm_run *run, struct squib_exit *out)
             run->system_event.type == KVM_SYSTEM_EVENT_CRASH;
         break;
     default:
-        internal_error(out, "KVM reports a system event that is not known",
+        sq_kvm_internal_error(out, "KVM reports a system event that is not known",
                        run->system_event.type, 0);
     }
 }
@@ -254,8 +142,7 @@ bool sq_kvm_decode_begin(struct sq_kvm_decode *d, const struct kvm_run *run,
         return true;
     case KVM_EXIT_DEBUG:
         out->kind = SQUIB_EXIT_DEBUG;
-        out->debug.pc = run->debug.arch.pc;
-        out->debug.syndrome = run->debug.arch.dr6;
+        sq_kvm_decode_debug(run, &out->debug);
         return true;
     case KVM_EXIT_INTERNAL_ERROR:
         suberror(d, run, out);
@@ -265,7 +152,7 @@ bool sq_kvm_decode_begin(struct sq_kvm_decode *d, const struct kvm_run *run,
                  "the processor refused to enter the guest, reason %#llx",
                  (unsigned long long)
                      run->fail_entry.hardware_entry_failure_reason);
-        internal_error(out, d->text,
+        sq_kvm_internal_error(out, d->text,
                        run->fail_entry.hardware_entry_failure_reason,
                        run->fail_entry.cpu);
         return true;
@@ -273,10 +160,12 @@ bool sq_kvm_decode_begin(struct sq_kvm_decode *d, const struct kvm_run *run,
     case KVM_EXIT_INTR:
         return false;
     default:
+        if (sq_kvm_decode_arch(d, run, out))
+            return true;
         snprintf(d->text, sizeof(d->text),
                  "KVM returned an exit that squib does not know, reason %u",
                  run->exit_reason);
-        internal_error(out, d->text, run->exit_reason,
+        sq_kvm_internal_error(out, d->text, run->exit_reason,
                        run->hw.hardware_exit_reason);
         return true;
     }
@@ -327,5 +216,5 @@ void sq_kvm_decode_errno(struct sq_kvm_decode *d, int os_errno,
     else
         snprintf(d->text, sizeof(d->text), "KVM could not run the vCPU: %s",
                  strerror(os_errno));
-    internal_error(out, d->text, (uint64_t)os_errno, 0);
+    sq_kvm_internal_error(out, d->text, (uint64_t)os_errno, 0);
 }

@@ -45,7 +45,22 @@ bool sq_kvm_decode_more(const struct sq_kvm_decode *d,
 void sq_kvm_decode_errno(struct sq_kvm_decode *d, int os_errno,
                          struct squib_exit *out);
 
-/* The mnemonic of a few instructions that weak KVMs cannot emulate, by its
+/* For the files of one architecture: fills *out. `text` is static, or in a
+ * struct sq_kvm_decode. */
+void sq_kvm_internal_error(struct squib_exit *out, const char *text,
+                           uint64_t a, uint64_t b);
+
+/* x86_64/exit.c or aarch64/exit.c. _suberror: whether it can say more of an
+ * internal error of KVM; _arch: whether it knows the exit. */
+bool sq_kvm_decode_suberror(struct sq_kvm_decode *d,
+                            const struct kvm_run *run,
+                            struct squib_exit *out);
+void sq_kvm_decode_debug(const struct kvm_run *run,
+                         struct squib_exit_debug *out);
+bool sq_kvm_decode_arch(struct sq_kvm_decode *d, const struct kvm_run *run,
+                        struct squib_exit *out);
+
+/* x86-64: the mnemonic of a few instructions that weak KVMs cannot emulate, by its
  * bytes; NULL for any other. */
 const char *sq_kvm_insn_name(const uint8_t *bytes, size_t len);
 

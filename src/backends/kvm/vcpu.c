@@ -46,7 +46,7 @@ static void set_immediate_exit(struct sq_kvm_vcpu *v, bool on)
     __atomic_store_n(&v->run->immediate_exit, on, __ATOMIC_SEQ_CST);
 }
 
-static void vcpu_cancel(struct squib_vcpu *vcpu)
+void sq_kvm_vcpu_cancel(struct squib_vcpu *vcpu)
 {
     struct sq_kvm_vcpu *v = vcpu_of(vcpu);
     int saved = errno;
@@ -80,7 +80,7 @@ static bool take_cancel(struct sq_kvm_vcpu *v)
     return atomic_exchange(&v->cancel, false);
 }
 
-static struct squib_exit *vcpu_run(struct squib_vcpu *vcpu)
+struct squib_exit *sq_kvm_vcpu_run(struct squib_vcpu *vcpu)
 {
     struct sq_kvm_vcpu *v = vcpu_of(vcpu);
     struct squib_exit *out = &v->base.exit;
@@ -93,9 +93,13 @@ static struct squib_exit *vcpu_run(struct squib_vcpu *vcpu)
     } else if (sq_kvm_decode_next(&v->decode, v->run, out)) {
         return out;
     }
+    if (!v->prepared && !sq_kvm_vcpu_prepare(v, out))
+        return out;
     for (;;) {
         v->unfinished = false;
         if (ioctl(v->fd, KVM_RUN, 0) >= 0) {
+            if (sq_kvm_vcpu_absorb(v))
+                continue;
             if (sq_kvm_decode_begin(&v->decode, v->run, v->run_len, out)) {
                 v->unfinished = v->decode.answer;
                 return out;
@@ -143,7 +147,7 @@ int sq_kvm_vcpu_finish(struct sq_kvm_vcpu *v, struct squib_error *err)
     return 0;
 }
 
-static void vcpu_park(struct squib_vcpu *vcpu, uint64_t deadline_ns)
+void sq_kvm_vcpu_park(struct squib_vcpu *vcpu, uint64_t deadline_ns)
 {
     struct sq_kvm_vcpu *v = vcpu_of(vcpu);
 
@@ -151,7 +155,7 @@ static void vcpu_park(struct squib_vcpu *vcpu, uint64_t deadline_ns)
         sq_wake_wait(&v->wake, deadline_ns);
 }
 
-static void vcpu_free(struct squib_vcpu *vcpu)
+void sq_kvm_vcpu_free(struct squib_vcpu *vcpu)
 {
     struct sq_kvm_vcpu *v = vcpu_of(vcpu);
 
@@ -187,16 +191,6 @@ static int setup_signal(struct sq_kvm_vcpu *v, struct squib_error *err)
     return 0;
 }
 
-static const struct sq_vcpu_ops vcpu_ops = {
-    .free = vcpu_free,
-    .run = vcpu_run,
-    .cancel = vcpu_cancel,
-    .park = vcpu_park,
-    .set_cpuid = sq_kvm_vcpu_set_cpuid,
-    .get_state = sq_kvm_vcpu_get_state,
-    .set_state = sq_kvm_vcpu_set_state,
-};
-
 static int open_vcpu(struct sq_kvm_vcpu *v, struct sq_kvm_vm *vm,
                      uint32_t index, struct squib_error *err)
 {
@@ -226,7 +220,7 @@ int sq_kvm_vcpu_new(struct squib_vm *base, uint32_t index,
 
     if (!v)
         return sq_err_set(err, SQUIB_E_NOMEM, "vCPU %u: no memory", index);
-    v->base.ops = &vcpu_ops;
+    v->base.ops = &sq_kvm_vcpu_ops;
     v->base.vm = base;
     v->fd = -1;
     v->tid = (pid_t)syscall(SYS_gettid);
@@ -242,7 +236,7 @@ int sq_kvm_vcpu_new(struct squib_vm *base, uint32_t index,
     if (!rc)
         rc = sq_kvm_vcpu_setup(v, vm, index, err);
     if (rc) {
-        vcpu_free(&v->base);
+        sq_kvm_vcpu_free(&v->base);
         return rc;
     }
     *out = &v->base;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A KVM virtual machine: memory slots, dirty log, interrupts. */
+/* A KVM virtual machine: memory slots, dirty log, eventfds. */
 #define _GNU_SOURCE
 #include "backends/kvm/kvm.h"
 
@@ -118,7 +118,7 @@ static int map_locked(struct sq_kvm_vm *vm, struct squib_range range,
     return 0;
 }
 
-static int vm_map(struct squib_vm *base, struct squib_range range, void *hva,
+int sq_kvm_vm_map(struct squib_vm *base, struct squib_range range, void *hva,
                   uint32_t prot, struct squib_error *err)
 {
     struct sq_kvm_vm *vm = vm_of(base);
@@ -147,7 +147,7 @@ static int unmap_locked(struct sq_kvm_vm *vm, struct squib_range range,
     return 0;
 }
 
-static int vm_unmap(struct squib_vm *base, struct squib_range range,
+int sq_kvm_vm_unmap(struct squib_vm *base, struct squib_range range,
                     struct squib_error *err)
 {
     struct sq_kvm_vm *vm = vm_of(base);
@@ -215,7 +215,7 @@ static int protect_locked(struct sq_kvm_vm *vm, struct squib_range range,
     return rc;
 }
 
-static int vm_protect(struct squib_vm *base, struct squib_range range,
+int sq_kvm_vm_protect(struct squib_vm *base, struct squib_range range,
                       uint32_t prot, struct squib_error *err)
 {
     struct sq_kvm_vm *vm = vm_of(base);
@@ -296,7 +296,7 @@ static int dirty_log_locked(struct sq_kvm_vm *vm, struct squib_range range,
     return no_slot(range, err);
 }
 
-static int vm_dirty_log(struct squib_vm *base, struct squib_range range,
+int sq_kvm_vm_dirty_log(struct squib_vm *base, struct squib_range range,
                         uint64_t *bitmap, struct squib_error *err)
 {
     struct sq_kvm_vm *vm = vm_of(base);
@@ -308,39 +308,9 @@ static int vm_dirty_log(struct squib_vm *base, struct squib_range range,
     return rc;
 }
 
-/* --- interrupts and eventfds ----------------------------------------- */
+/* --- eventfds -------------------------------------------------------- */
 
-static int vm_irq(struct squib_vm *base, uint32_t gsi, bool level,
-                  struct squib_error *err)
-{
-    struct kvm_irq_level l = {.irq = gsi, .level = level};
-
-    if (ioctl(vm_of(base)->fd, KVM_IRQ_LINE, &l) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_IRQ_LINE %u", gsi);
-    return 0;
-}
-
-static int vm_msi(struct squib_vm *base, uint64_t gpa, uint32_t data,
-                  struct squib_error *err)
-{
-    struct kvm_msi msi = {
-        .address_lo = (uint32_t)gpa,
-        .address_hi = (uint32_t)(gpa >> 32),
-        .data = data,
-    };
-
-    if (gpa >> 20 != 0xfee)
-        return sq_err_set(err, SQUIB_E_INVAL,
-                          "%#llx is not an interrupt message address",
-                          (unsigned long long)gpa);
-    /* EPERM is KVM's raw -1: no local APIC took the message. The guest
-     * chose the destination, so it is dropped as on a real bus. */
-    if (ioctl(vm_of(base)->fd, KVM_SIGNAL_MSI, &msi) < 0 && errno != EPERM)
-        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_SIGNAL_MSI");
-    return 0;
-}
-
-static int vm_ioeventfd(struct squib_vm *base, bool pio, uint64_t where,
+int sq_kvm_vm_ioeventfd(struct squib_vm *base, bool pio, uint64_t where,
                         uint32_t len, int fd, bool assign,
                         struct squib_error *err)
 {
@@ -356,7 +326,7 @@ static int vm_ioeventfd(struct squib_vm *base, bool pio, uint64_t where,
     return 0;
 }
 
-static int vm_irqfd(struct squib_vm *base, uint32_t gsi, int fd, bool assign,
+int sq_kvm_vm_irqfd(struct squib_vm *base, uint32_t gsi, int fd, bool assign,
                     struct squib_error *err)
 {
     struct kvm_irqfd irq = {.fd = (uint32_t)fd, .gsi = gsi};
@@ -373,12 +343,13 @@ static int vm_irqfd(struct squib_vm *base, uint32_t gsi, int fd, bool assign,
 
 /* --- life ------------------------------------------------------------ */
 
-static void vm_free(struct squib_vm *base)
+void sq_kvm_vm_free(struct squib_vm *base)
 {
     struct sq_kvm_vm *vm = vm_of(base);
 
     if (vm->dirty_log)
         sq_memory_watch(base->mem, (struct sq_memory_watcher){0});
+    sq_kvm_vm_arch_fini(vm);
     if (vm->fd >= 0)
         close(vm->fd);
     if (vm->sys_fd >= 0)
@@ -389,61 +360,20 @@ static void vm_free(struct squib_vm *base)
     free(vm);
 }
 
-static const struct sq_vm_ops vm_ops = {
-    .free = vm_free,
-    .map = vm_map,
-    .unmap = vm_unmap,
-    .protect = vm_protect,
-    .vcpu_new = sq_kvm_vcpu_new,
-    .irq = vm_irq,
-    .msi = vm_msi,
-    .dirty_log = vm_dirty_log,
-    .ioeventfd = vm_ioeventfd,
-    .irqfd = vm_irqfd,
-};
-
-/* KVM's whole interrupt controller, with the lines wired to the I/O APIC
- * one to one and to nothing else: its PICs stay silent. */
-static int create_irqchip(struct sq_kvm_vm *vm, struct squib_error *err)
-{
-    union {
-        struct kvm_irq_routing head;
-        uint8_t room[sizeof(struct kvm_irq_routing) +
-                     SQ_KVM_IOAPIC_PINS *
-                         sizeof(struct kvm_irq_routing_entry)];
-    } routing = {.head.nr = SQ_KVM_IOAPIC_PINS};
-
-    if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_CREATE_IRQCHIP");
-    for (uint32_t i = 0; i < SQ_KVM_IOAPIC_PINS; i++)
-        routing.head.entries[i] = (struct kvm_irq_routing_entry){
-            .gsi = i,
-            .type = KVM_IRQ_ROUTING_IRQCHIP,
-            .u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC, .pin = i},
-        };
-    if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routing) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_SET_GSI_ROUTING");
-    return 0;
-}
-
 static int create_vm(struct sq_kvm_vm *vm, struct squib_error *err)
 {
-    uint64_t identity_map_gpa = SQ_KVM_IDENTITY_MAP_GPA;
     int len = ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 
     if (len < (int)sizeof(struct kvm_run))
         return sq_err_os(err, SQUIB_E_OS, errno, "KVM_GET_VCPU_MMAP_SIZE");
     vm->run_len = (size_t)len;
     do
-        vm->fd = ioctl(vm->sys_fd, KVM_CREATE_VM, 0);
+        vm->fd = ioctl(vm->sys_fd, KVM_CREATE_VM,
+                       sq_kvm_vm_type(vm->sys_fd));
     while (vm->fd < 0 && errno == EINTR);
     if (vm->fd < 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "KVM_CREATE_VM");
-    if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map_gpa) != 0 ||
-        ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)SQ_KVM_TSS_GPA) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_SET_TSS_ADDR");
-    vm->has_xcrs = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
-    return vm->irqchip ? create_irqchip(vm, err) : 0;
+    return 0;
 }
 
 int sq_kvm_vm_new(const struct squib_vm_config *config,
@@ -455,10 +385,11 @@ int sq_kvm_vm_new(const struct squib_vm_config *config,
 
     if (!vm)
         return sq_err_set(err, SQUIB_E_NOMEM, "KVM: no memory");
-    vm->base.ops = &vm_ops;
+    vm->base.ops = &sq_kvm_vm_ops;
     vm->base.mem = mem;
     vm->fd = -1;
     vm->irqchip = config->irqchip;
+    sq_kvm_vm_arch_init(vm, config);
     vm->dirty_log = config->dirty_log;
     rc = pthread_rwlock_init(&vm->slot_lock, NULL);
     if (rc) {
@@ -469,8 +400,10 @@ int sq_kvm_vm_new(const struct squib_vm_config *config,
         sq_memory_watch(mem, (struct sq_memory_watcher){host_wrote, vm});
     vm->sys_fd = sq_kvm_open(err);
     rc = vm->sys_fd < 0 ? vm->sys_fd : create_vm(vm, err);
+    if (!rc)
+        rc = sq_kvm_vm_setup(vm, err);
     if (rc) {
-        vm_free(&vm->base);
+        sq_kvm_vm_free(&vm->base);
         return rc;
     }
     *out = &vm->base;

@@ -9,6 +9,7 @@
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
 #include "os/clock.h"
@@ -72,14 +73,10 @@ void sq_soft_wrote(struct sq_soft_vm *vm, uint64_t gpa, uint64_t len)
         if (n > len)
             n = len;
         if (s) {
-            uint64_t first = off / 64, last = (off + n - 1) / 64;
-            uint64_t mask = (UINT64_MAX >> (63 - last)) &
-                            (UINT64_MAX << first);
-
             page = (gpa - s->gpa) >> 12;
             /* The bytes must be there before the test (block.h). */
             atomic_thread_fence(memory_order_seq_cst);
-            sq_code_page_drop(&s->pages[page], mask);
+            sq_code_page_drop(&s->pages[page], sq_code_granules(gpa, n));
             if (s->dirty)
                 atomic_fetch_or(&s->dirty[page / 64], 1ull << (page % 64));
         }
@@ -361,6 +358,11 @@ static uint64_t soft_caps(void)
            SQUIB_CAP_READONLY_MEM;
 }
 
+static uint64_t soft_caps_one(void)
+{
+    return soft_caps() & ~(uint64_t)SQUIB_CAP_SMP;
+}
+
 static int soft_probe(struct squib_error *err)
 {
     (void)err;
@@ -383,6 +385,23 @@ VARIANT(on, HEAT)
 VARIANT(eager, HEAT_EAGER)
 #undef VARIANT
 
+/* Another vCPU would see bytes go back and forth. */
+static int vm_new_lockstep(const struct squib_vm_config *config,
+                           struct squib_memory *mem, struct squib_vm **out,
+                           struct squib_error *err)
+{
+    int rc;
+
+    if (config->vcpus != 1)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend soft,jit=lockstep has one vCPU, not %u",
+                          config->vcpus);
+    rc = vm_new(config, mem, HEAT_EAGER, out, err);
+    if (!rc)
+        of(*out)->lockstep = true;
+    return rc;
+}
+
 #define BACKEND(id, text)                                                  \
     .name = id, .summary = text, .caps = soft_caps, .probe = soft_probe,   \
     .cpuid = sq_soft_cpuid
@@ -393,15 +412,21 @@ static const struct squib_backend soft_off = {
 };
 static const struct squib_backend soft_on = {
     BACKEND("soft,jit=on", "the software CPU (translator)"),
-    .vm_new = vm_new_on,
+    .at_best = sq_jit_check, .vm_new = vm_new_on,
 };
 static const struct squib_backend soft_eager = {
     BACKEND("soft,jit=eager", "the software CPU (translator, eager)"),
-    .vm_new = vm_new_eager,
+    .at_best = sq_jit_check, .vm_new = vm_new_eager,
+};
+static const struct squib_backend soft_lockstep = {
+    .name = "soft,jit=lockstep",
+    .summary = "the software CPU (interpreter checks translator)",
+    .caps = soft_caps_one, .probe = sq_jit_check, .cpuid = sq_soft_cpuid,
+    .vm_new = vm_new_lockstep,
 };
 
 static const struct squib_backend *const variants[] = {
-    &soft_off, &soft_on, &soft_eager, NULL};
+    &soft_off, &soft_on, &soft_eager, &soft_lockstep, NULL};
 
 const struct squib_backend sq_backend_soft = {
     BACKEND("soft", "the software CPU"),

@@ -7,6 +7,7 @@
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/cpuid.h"
 #include "backends/soft/x86_64/jit/jit.h"
+#include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/x87.h"
 #include "backends/soft/x86_64/mem.h"
 #include "backends/soft/x86_64/run.h"
@@ -61,6 +62,16 @@ static uint64_t soft_insn_count(const struct squib_vcpu *vcpu)
         ->cpu.icount;
 }
 
+static void soft_summary(const struct squib_vcpu *vcpu, char *text,
+                         size_t len)
+{
+    const struct sq_x86_cpu *c =
+        &SQ_CONTAINER_OF(vcpu, const struct sq_soft_vcpu, base)->cpu;
+
+    if (c->lockstep)
+        sq_lockstep_summary(c, text, len);
+}
+
 #define STACK_LEN (256u << 10)
 
 static struct sq_soft_vcpu *map_vcpu(void)
@@ -80,6 +91,17 @@ static void unmap_vcpu(struct sq_soft_vcpu *v)
     munmap((uint8_t *)v - STACK_LEN, STACK_LEN + sizeof(*v));
 }
 
+static void undo_new(struct sq_soft_vcpu *v)
+{
+    if (v->cpu.lapic)
+        sq_lapic_fini(v->cpu.lapic);
+    sq_lockstep_free(&v->cpu);
+    sq_jit_free(&v->cpu);
+    sq_block_cache_free(v->cpu.blocks);
+    sq_wake_destroy(&v->wake);
+    unmap_vcpu(v);
+}
+
 static void soft_free(struct squib_vcpu *vcpu)
 {
     struct sq_soft_vcpu *v = of(vcpu);
@@ -88,12 +110,7 @@ static void soft_free(struct squib_vcpu *vcpu)
     pthread_mutex_lock(&vm->lock);
     vm->vcpu[v->cpu.index] = NULL;
     pthread_mutex_unlock(&vm->lock);
-    if (v->cpu.lapic)
-        sq_lapic_fini(v->cpu.lapic);
-    sq_jit_free(&v->cpu);
-    sq_block_cache_free(v->cpu.blocks);
-    sq_wake_destroy(&v->wake);
-    unmap_vcpu(v);
+    undo_new(v);
 }
 
 static const struct sq_vcpu_ops vcpu_ops = {
@@ -105,6 +122,7 @@ static const struct sq_vcpu_ops vcpu_ops = {
     .get_state = sq_soft_get_state,
     .set_state = sq_soft_set_state,
     .insn_count = soft_insn_count,
+    .summary = soft_summary,
 };
 
 static int init_lapic(struct sq_soft_vm *vm, struct sq_soft_vcpu *v,
@@ -162,7 +180,13 @@ int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
     }
     /* Where it cannot be, the interpreter does everything. */
     if (vm->jit_heat)
-        sq_jit_new(&v->cpu, vm->jit_heat, NULL);
+        rc = sq_jit_new(&v->cpu, vm->jit_heat, vm->lockstep ? err : NULL);
+    if (vm->lockstep && !rc)
+        rc = sq_lockstep_new(&v->cpu, err);
+    if (vm->lockstep && rc) {
+        undo_new(v);
+        return rc;
+    }
     sq_x86_reset(&v->cpu, false);
     sq_x86_fpu_reset(&v->cpu);
     v->cpu.run_state = vm->base.config.irqchip && index

@@ -39,6 +39,7 @@ struct sq_soft_vm {
     struct sq_ioapic ioapic;
     uint64_t start_ns; /* guest TSC zero */
     unsigned jit_heat; /* executions before translation, 0: never */
+    bool lockstep;     /* the interpreter checks the translator */
 };
 
 /* The slot that holds gpa, or NULL. */

@@ -48,6 +48,14 @@ const struct sq_x86_block *sq_block_find(struct sq_x86_cpu *c, uint64_t pa,
 void sq_block_mark(struct sq_x86_cpu *c, const struct sq_x86_block *b,
                    unsigned off, unsigned len);
 
+/* The granules of [gpa, gpa + len), which is in one page. */
+static inline uint64_t sq_code_granules(uint64_t gpa, uint64_t len)
+{
+    uint64_t first = (gpa & 0xfff) / 64, last = ((gpa & 0xfff) + len - 1) / 64;
+
+    return (UINT64_MAX >> (63 - last)) & (UINT64_MAX << first);
+}
+
 /* Bytes in `granule_mask` of the page were overwritten. Any thread. */
 static inline void sq_code_page_drop(struct sq_code_page *p,
                                      uint64_t granule_mask)

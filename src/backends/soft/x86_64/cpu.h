@@ -103,11 +103,11 @@ enum {
     SQ_GPR_COUNT = 18,
 };
 
-union sq_xmm {
-    uint8_t b[16];
-    uint16_t w[8];
-    uint32_t d[4];
-    uint64_t q[2];
+union sq_ymm { /* the low half is the XMM register */
+    uint8_t b[32];
+    uint16_t w[16];
+    uint32_t d[8];
+    uint64_t q[4];
 };
 
 /* x87 (SDM vol. 1, chapter 8). st[] are the physical registers R0..R7 in
@@ -165,8 +165,9 @@ struct sq_x86_insn {
     uint8_t reg, rm;
     uint8_t base, index, scale;
     uint8_t seg;   /* index into c->segbase; legacy modes: segment number */
-    uint8_t osz;   /* 0: 8 bits, 1: 16, 2: 32, 3: 64 */
-    uint8_t imm2;  /* ENTER's level, opcode low bits where they matter */
+    uint8_t osz;   /* 0: 8 bits, 1: 16, 2: 32, 3: 64; or OSZ_WL's index */
+    uint8_t imm2;  /* ENTER's level, opcode low bits where they matter; with
+                      VEX the register of vvvv, as reg is */
 };
 
 /* How code is decoded: a block belongs to one mode. */
@@ -193,6 +194,7 @@ struct sq_x86_block {
     uint32_t jit[2]; /* its translations for kernel and user mode: offsets
                         in the code, or SQ_JIT_* */
     uint16_t heat;   /* executions before translation */
+    bool xmm;        /* a translation uses XMM registers */
     struct sq_x86_block *hash_next;
     struct sq_x86_insn insn[]; /* n, then a sentinel that ends the block */
 };
@@ -234,9 +236,13 @@ struct sq_x86_jit_state {
     uint64_t tmp;
     int32_t fuel, fuel_then; /* instructions until the clock is looked at;
                                 the same when icount was right */
+    uint32_t stop;  /* slow paths go no further than this instruction of
+                       their block (lockstep.h) */
     uint32_t link;  /* the jump that was left through, + 1 */
     uint16_t flags; /* status flags: AH after LAHF << 8 | OF */
-    bool no_sse, no_fp; /* not natively; fp: what may raise exceptions */
+    bool no_xmm;   /* SSE is not to run natively now */
+    bool xmm_in;   /* XMM registers and MXCSR are in the host's, */
+    bool xmm_back; /* and shall be again after a slow path */
     uint32_t host_mxcsr;
     struct sq_x86_jjc jjc[SQ_JJC_SIZE];
 };
@@ -320,7 +326,7 @@ struct sq_x86_cpu {
     uint64_t fetch_base;      /* CS base, 0 in 64-bit mode */
 
     uint64_t rflags;          /* all but the six status bits */
-    _Alignas(16) union sq_xmm xmm[16];
+    _Alignas(32) union sq_ymm ymm[16];
     uint32_t mxcsr;
     struct sq_x87 x87;
 
@@ -373,8 +379,10 @@ struct sq_x86_cpu {
 
     uint16_t jc_gen[2];
     uint64_t large[16]; /* hashed set of the large pages in the TLBs */
-    bool jc_local; /* it has kernel-mode entries on non-global pages */
-    uint64_t jc_pages[64]; /* hashed set of the pages that it has entries of */
+    bool jc_local; /* it has kernel-mode entries on non-global pages, */
+    bool jc_low;   /* in the lower half of the address space */
+    /* hashed sets of the pages that it has entries of, by half */
+    uint64_t jc_pages[2][64];
     /* bit n: entry n may hold a translation */
     uint64_t tlb_used[2][SQ_TLB_SIZE / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
@@ -382,6 +390,10 @@ struct sq_x86_cpu {
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
     struct sq_block_cache *blocks;
     struct sq_jit *jit; /* NULL: none */
+    /* Runs a block in translated code (jit.h), NULL: never; and what checks
+     * it meanwhile (lockstep.h), NULL: nothing. */
+    bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
+    struct sq_lockstep *lockstep;
     struct sq_x86_jit_state js;
 };
 
@@ -498,8 +510,8 @@ static inline void sq_wr64(struct sq_x86_cpu *c, uint8_t off, uint64_t v)
 /* --- instruction families -------------------------------------------- */
 
 /* The functions of one instruction: [0] register operand, [1] memory; then
- * by operand size 8, 16, 32, 64 (families without sizes fill all four).
- * NULL: undefined opcode. */
+ * by operand size 8, 16, 32, 64 (families without sizes fill all four), or
+ * for vectors with a VEX prefix by W + 2 * L. NULL: undefined opcode. */
 struct sq_x86_family {
     sq_x86_exec *fn[2][4];
 };

@@ -21,7 +21,9 @@ struct dec {
     bool more; /* ran out of bytes */
     bool o16, a_toggle, lock;
     uint8_t rep; /* 0, 0xf3, 0xf2: the last one given */
-    uint8_t rex;
+    uint8_t rex; /* or the same bits of a VEX prefix */
+    bool vex, vex_w, vex_l;
+    uint8_t vvvv;
     int seg; /* override, -1: none */
     uint8_t asz; /* 16, 32, 64 */
     uint8_t modrm;
@@ -88,13 +90,61 @@ static uint8_t prefixes(struct dec *d)
     }
 }
 
+/* Whether C4 or C5 is a VEX prefix: outside 64-bit mode it is LES or LDS
+ * unless the next byte, as ModRM, had a register operand (SDM vol. 2,
+ * 2.3.5). */
+static bool is_vex(struct dec *d, uint8_t b)
+{
+    uint8_t next;
+
+    if (b != 0xc4 && b != 0xc5)
+        return false;
+    next = (uint8_t)take(d, 1);
+    if (!d->more)
+        d->pos--;
+    return d->in->mode == MODE_64 || next >= 0xc0;
+}
+
+/* The rest of a VEX prefix and the opcode. */
+static const struct sq_x86_row *vex_opcode(struct dec *d, uint8_t b)
+{
+    uint8_t map = 1, rxb = (uint8_t)take(d, 1), last = rxb, op;
+    bool m64 = d->in->mode == MODE_64;
+
+    /* Prefixes whose meaning it has itself may not come before it. */
+    if (d->lock || d->o16 || d->rep || d->rex)
+        return NULL;
+    rxb = (uint8_t)~rxb;
+    if (b == 0xc4) {
+        map = ~rxb & 0x1f;
+        last = (uint8_t)take(d, 1);
+        d->vex_w = last & 0x80;
+    } else {
+        rxb &= 0x80;
+    }
+    op = (uint8_t)take(d, 1);
+    if (d->more || map < 1 || map > 3)
+        return NULL;
+    d->vex = true;
+    d->vex_l = last & 4;
+    d->vvvv = (uint8_t)(~last >> 3 & (m64 ? 15 : 7));
+    if (m64)
+        d->rex = (uint8_t)(rxb >> 5 | d->vex_w << 3);
+    return sq_x86_row_at(
+        (enum sq_x86_table)(SQ_T_VEX_0F_NP + (map - 1) * 4 + (last & 3)), op);
+}
+
 static const struct sq_x86_row *opcode(struct dec *d, uint8_t b)
 {
     static const uint8_t two[] = {SQ_T_2_NP, SQ_T_2_66, SQ_T_2_F3,
                                   SQ_T_2_F2};
+    static const uint8_t map38[] = {SQ_T_38_NP, SQ_T_38_66, SQ_T_38_F3,
+                                    SQ_T_38_F2};
     const struct sq_x86_row *row;
     unsigned p;
 
+    if (is_vex(d, b))
+        return vex_opcode(d, b);
     if (b != 0x0f) {
         d->out->imm2 = b;
         return sq_x86_row_at(SQ_T_1, b);
@@ -103,12 +153,7 @@ static const struct sq_x86_row *opcode(struct dec *d, uint8_t b)
     p = d->rep == 0xf3 ? 2 : d->rep == 0xf2 ? 3 : d->o16 ? 1 : 0;
     if (b == 0x38) {
         b = (uint8_t)take(d, 1);
-        if (p == 2)
-            return NULL;
-        row = sq_x86_row_at(p == 3   ? SQ_T_38_F2
-                            : p == 1 ? SQ_T_38_66
-                                     : SQ_T_38_NP,
-                            b);
+        row = sq_x86_row_at(map38[p], b);
     } else if (b == 0x3a) {
         b = (uint8_t)take(d, 1);
         if (p >= 2)
@@ -154,7 +199,8 @@ static void memory16(struct dec *d)
     o->seg = o->base == R_BP * 8 ? SEG_SS : SEG_DS;
 }
 
-static void memory(struct dec *d)
+/* `vsib`: the index is a vector register's number. */
+static void memory(struct dec *d, bool vsib)
 {
     unsigned mod = d->modrm >> 6, rm = d->modrm & 7;
     struct sq_x86_insn *o = d->out;
@@ -172,8 +218,8 @@ static void memory(struct dec *d)
 
             rm = sib & 7;
             base = rm | (d->rex & 1u) << 3;
-            if (index != 4) {
-                o->index = (uint8_t)(index * 8);
+            if (index != 4 || vsib) {
+                o->index = (uint8_t)(vsib ? index : index * 8);
                 o->scale = sib >> 6;
             }
             if (rm == 5 && mod == 0)
@@ -232,6 +278,9 @@ static uint8_t operand_size(const struct dec *d, const struct form *f,
     case OSZ_16: return 1;
     case OSZ_64: return 3;
     case OSZ_Y: return w ? 3 : 2;
+    case OSZ_WL: /* W means the size of general registers, if there is one */
+        w = d->vex_w && (m64 || (f->reg != RC_V && f->rm != RC_V));
+        return (uint8_t)(w | d->vex_l << 1);
     default: break;
     }
     if (m64 && attr & A_F64)
@@ -243,6 +292,22 @@ static uint8_t operand_size(const struct dec *d, const struct form *f,
     if (w)
         return 3;
     return toggled ? 1 : 2;
+}
+
+/* What a VEX prefix must be like for the row. Sets vvvv's register. */
+static bool vex_fits(struct dec *d, const struct form *f, uint16_t attr,
+                     bool mem, bool vsib)
+{
+    if (!d->vex)
+        return true;
+    if (f->osz != OSZ_WL && d->vex_l)
+        return false;
+    if (vsib && ((d->modrm & 7) != 4 || d->asz == 16))
+        return false;
+    if (!(attr & A_VV) && (mem || !(attr & A_VVR)))
+        return d->vvvv == 0;
+    d->out->imm2 = reg_offset(d, f->reg, d->vvvv);
+    return true;
 }
 
 /* Registers that opcode bits name: the eight-row forms. */
@@ -258,7 +323,7 @@ enum sq_decode_result sq_x86_decode(const struct sq_decode_in *in,
     struct dec d = {.in = in, .out = o, .seg = -1};
     const struct sq_x86_row *row;
     const struct form *f;
-    bool mem = false, default32 = in->mode != MODE_16;
+    bool mem = false, vsib = false, default32 = in->mode != MODE_16;
     uint16_t attr = 0;
     uint8_t b;
 
@@ -304,8 +369,9 @@ enum sq_decode_result sq_x86_decode(const struct sq_decode_in *in,
         if (row->form == FORM_SEGE)
             o->reg &= 7; /* REX.R does not reach segment registers */
         mem = d.modrm < 0xc0 && row->form != FORM_CRE;
+        vsib = row->form == FORM_VSIB;
         if (mem)
-            memory(&d);
+            memory(&d, vsib);
         else
             o->rm = reg_offset(&d, f->rm, (d.modrm & 7u) |
                                               (d.rex & 1u) << 3);
@@ -321,6 +387,7 @@ enum sq_decode_result sq_x86_decode(const struct sq_decode_in *in,
     if ((attr & A_NO64 && in->mode == MODE_64) ||
         (attr & A_ONLY64 && in->mode != MODE_64) ||
         (attr & A_NOREP && d.rep) || (attr & A_NO66 && d.o16) ||
+        !vex_fits(&d, f, attr, mem, vsib) ||
         (d.lock && !(attr & A_LOCK && mem)))
         return DECODE_UD;
     if (d.lock)

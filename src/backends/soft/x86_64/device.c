@@ -6,6 +6,7 @@
  */
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/mem.h"
 
 static void describe(struct sq_x86_cpu *c, const struct sq_x86_access *a,
@@ -84,6 +85,8 @@ void sq_x86_replay_answer(struct sq_x86_cpu *c)
 void sq_x86_mmio_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                       uint64_t gpa, uint8_t *dst, unsigned len)
 {
+    if (SQ_UNLIKELY(c->lockstep))
+        sq_lockstep_alone(c, i);
     while (len) {
         unsigned n = len < 8 ? len : 8;
 
@@ -146,6 +149,8 @@ bool sq_x86_next_posted(struct sq_x86_cpu *c)
 void sq_x86_mmio_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                        uint64_t gpa, const uint8_t *src, unsigned len)
 {
+    if (SQ_UNLIKELY(c->lockstep))
+        sq_lockstep_alone(c, i);
     while (len) {
         unsigned n = len < 8 ? len : 8;
 

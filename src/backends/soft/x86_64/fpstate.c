@@ -130,12 +130,14 @@ static bool mxcsr_bad(const uint8_t *image)
 
 static void put_xmm(const struct sq_x86_cpu *c, uint8_t *image, unsigned n)
 {
-    memcpy(image + XMM_AT, c->xmm, n * sizeof(c->xmm[0]));
+    for (unsigned k = 0; k < n; k++)
+        memcpy(image + XMM_AT + 16 * k, &c->ymm[k], 16);
 }
 
 static void get_xmm(struct sq_x86_cpu *c, const uint8_t *image, unsigned n)
 {
-    memcpy(c->xmm, image + XMM_AT, n * sizeof(c->xmm[0]));
+    for (unsigned k = 0; k < n; k++)
+        memcpy(&c->ymm[k], image + XMM_AT + 16 * k, 16);
 }
 
 /* Initial configurations (SDM vol. 1, 13.6). */
@@ -147,7 +149,8 @@ static void init_x87(struct sq_x86_cpu *c)
 
 static void init_xmm(struct sq_x86_cpu *c, unsigned n)
 {
-    memset(c->xmm, 0, n * sizeof(c->xmm[0]));
+    for (unsigned k = 0; k < n; k++)
+        memset(&c->ymm[k], 0, 16);
 }
 
 /* Components that are not in their initial configuration. */
@@ -163,7 +166,7 @@ static uint64_t in_use(const struct sq_x86_cpu *c)
         use |= XSTATE_X87;
     any = c->mxcsr ^ MXCSR_INIT;
     for (unsigned n = 0; n < xmm_count(c); n++)
-        any |= c->xmm[n].q[0] | c->xmm[n].q[1];
+        any |= c->ymm[n].q[0] | c->ymm[n].q[1];
     if (any)
         use |= XSTATE_SSE;
     return use;

@@ -24,6 +24,8 @@
  *   G, GM, GR    G(group, /reg, ...): rows of a group by ModRM.reg; GM only
  *                with a memory operand, GR only with a register operand
  *   FM, FR       x87: FM(escape, /reg, ...) memory, FR register operand
+ *   V0F_*, V38_*, V3A_* with a VEX prefix, by opcode map and the mandatory
+ *                prefix that VEX.pp stands for; V0F_*_GROUP, V38_*_GROUP
  */
 #ifndef SQ_SOFT_X86_INSNS_H
 #define SQ_SOFT_X86_INSNS_H
@@ -45,8 +47,9 @@ enum sq_immkind {
     IMM_FAR,   /* selector:offset, offset in imm, selector in disp */
     IMM_16_8,  /* ENTER: imm, imm2 */
 };
-/* Operand size: 8 bits; 16/32/64 by prefixes; 32/64 by REX.W; fixed. */
-enum sq_oszrule { OSZ_8, OSZ_V, OSZ_Y, OSZ_16, OSZ_32, OSZ_64 };
+/* Operand size: 8 bits; 16/32/64 by prefixes; 32/64 by REX.W or VEX.W; fixed;
+ * none, but which of a vector family's functions: VEX.W + 2 * VEX.L. */
+enum sq_oszrule { OSZ_8, OSZ_V, OSZ_Y, OSZ_16, OSZ_32, OSZ_64, OSZ_WL };
 
 /* X(form, has ModRM, immediate, class of reg, class of rm, operand size) */
 #define SQ_X86_FORMS(X)                                                    \
@@ -87,6 +90,15 @@ enum sq_oszrule { OSZ_8, OSZ_V, OSZ_Y, OSZ_16, OSZ_32, OSZ_64 };
     X(XGI, 1, IMM_U8, RC_N, RC_V, OSZ_Y)                                   \
     X(GX, 1, IMM_NONE, RC_V, RC_N, OSZ_Y)                                  \
     X(GXI, 1, IMM_U8, RC_V, RC_N, OSZ_Y)                                   \
+    X(EGYI, 1, IMM_U8, RC_V, RC_V, OSZ_Y)                                  \
+    X(VN, 0, IMM_NONE, RC_NONE, RC_NONE, OSZ_WL)                           \
+    X(VX, 1, IMM_NONE, RC_N, RC_N, OSZ_WL)                                 \
+    X(VXI, 1, IMM_U8, RC_N, RC_N, OSZ_WL)                                  \
+    X(VXG, 1, IMM_NONE, RC_N, RC_V, OSZ_WL)                                \
+    X(VXGI, 1, IMM_U8, RC_N, RC_V, OSZ_WL)                                 \
+    X(VGX, 1, IMM_NONE, RC_V, RC_N, OSZ_WL)                                \
+    X(VGXI, 1, IMM_U8, RC_V, RC_N, OSZ_WL)                                 \
+    X(VSIB, 1, IMM_NONE, RC_N, RC_N, OSZ_WL)                               \
     X(F, 1, IMM_NONE, RC_N, RC_N, OSZ_V)
 
 enum sq_x86_form {
@@ -109,6 +121,9 @@ enum {
     A_NOREP = 256,  /* undefined with F2 or F3: the manual's "NP", where */
     A_NO66 = 512,   /* and with 66      an opcode does not select by them */
     A_NP = A_NOREP | A_NO66,
+    A_VV = 1024,  /* VEX.vvvv names an operand (in imm2, of reg's kind or, in
+                     groups, rm's), else it must be 1111; */
+    A_VVR = 2048, /* the same, but only with a register operand */
 };
 
 struct sq_x86_row {
@@ -124,7 +139,8 @@ struct sq_x86_row {
 enum sq_x86_group {
     G1_8, G1_VZ, G1_V8, G1A, G2_8I, G2_VI, G2_81, G2_V1, G2_8C, G2_VC, G3_8,
     G3_V, G4, G5, G6, G7, G8, G9, G11_8, G11_V, G15, G15_F3, G12, G12_66,
-    G13, G13_66, G14, G14_66, G16, GNOP, G_COUNT
+    G13, G13_66, G14, G14_66, G16, GNOP, GV12, GV13, GV14, GV15,
+    GV17, G_COUNT
 };
 
 /* What decoding one instruction needs to know. */

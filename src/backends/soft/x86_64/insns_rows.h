@@ -59,6 +59,54 @@
 #ifndef B3A_66
 #define B3A_66(...)
 #endif
+#ifndef B38_F3
+#define B38_F3(...)
+#endif
+#ifndef V0F_NP
+#define V0F_NP(...)
+#endif
+#ifndef V0F_66
+#define V0F_66(...)
+#endif
+#ifndef V0F_F3
+#define V0F_F3(...)
+#endif
+#ifndef V0F_F2
+#define V0F_F2(...)
+#endif
+#ifndef V38_NP
+#define V38_NP(...)
+#endif
+#ifndef V38_66
+#define V38_66(...)
+#endif
+#ifndef V38_F3
+#define V38_F3(...)
+#endif
+#ifndef V38_F2
+#define V38_F2(...)
+#endif
+#ifndef V3A_NP
+#define V3A_NP(...)
+#endif
+#ifndef V3A_66
+#define V3A_66(...)
+#endif
+#ifndef V3A_F3
+#define V3A_F3(...)
+#endif
+#ifndef V3A_F2
+#define V3A_F2(...)
+#endif
+#ifndef V0F_NP_GROUP
+#define V0F_NP_GROUP(...)
+#endif
+#ifndef V0F_66_GROUP
+#define V0F_66_GROUP(...)
+#endif
+#ifndef V38_NP_GROUP
+#define V38_NP_GROUP(...)
+#endif
 #ifndef G
 #define G(...)
 #endif
@@ -79,6 +127,8 @@
 #include "backends/soft/x86_64/insns_sys.def"
 #include "backends/soft/x86_64/insns_sse.def"
 #include "backends/soft/x86_64/insns_x87.def"
+#include "backends/soft/x86_64/insns_bmi.def"
+#include "backends/soft/x86_64/insns_avx.def"
 
 #undef B1
 #undef B1_GROUP
@@ -99,6 +149,22 @@
 #undef B38_F2
 #undef B3A_NP
 #undef B3A_66
+#undef B38_F3
+#undef V0F_NP
+#undef V0F_66
+#undef V0F_F3
+#undef V0F_F2
+#undef V38_NP
+#undef V38_66
+#undef V38_F3
+#undef V38_F2
+#undef V3A_NP
+#undef V3A_66
+#undef V3A_F3
+#undef V3A_F2
+#undef V0F_NP_GROUP
+#undef V0F_66_GROUP
+#undef V38_NP_GROUP
 #undef G
 #undef GM
 #undef GR

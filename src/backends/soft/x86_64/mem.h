@@ -58,6 +58,12 @@ static inline struct sq_tlb_entry *sq_tlb_at(struct sq_tlb_entry *tlb,
     return &tlb[gva >> 12 & (SQ_TLB_SIZE - 1)];
 }
 
+/* A tag that cannot match in entry k: its page belongs to entry k ^ 1. */
+static inline uint64_t sq_tlb_no_tag(size_t k)
+{
+    return (uint64_t)(k ^ 1) << 12;
+}
+
 /* Slow paths for any 1..16 byte access at any privilege: walk, page
  * crossing, MMIO, dirty and code tracking. (mmu.c) */
 void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,

@@ -13,18 +13,13 @@
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/jit/jit.h"
+#include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/walk.h"
 
-/* A tag that cannot match in entry k: its page belongs to entry k ^ 1. */
-static uint64_t no_tag(size_t k)
-{
-    return (uint64_t)(k ^ 1) << 12;
-}
-
 static void entry_clear(struct sq_tlb_entry *e, size_t k)
 {
-    e->tag_r = e->tag_w = no_tag(k);
+    e->tag_r = e->tag_w = sq_tlb_no_tag(k);
     e->host = NULL;
     e->gpa = UINT64_MAX;
 }
@@ -51,9 +46,11 @@ static void jc_new_gen(struct sq_x86_cpu *c, bool kernel_too)
     c->jc_gen[1] = ++top;
     if (kernel_too) {
         c->jc_gen[0] = ++top;
-        c->jc_local = false;
-        memset(c->jc_pages, 0, sizeof(c->jc_pages));
+        c->jc_local = c->jc_low = false;
+        memset(c->jc_pages[1], 0, sizeof(c->jc_pages[1]));
     }
+    if (!c->jc_low)
+        memset(c->jc_pages[0], 0, sizeof(c->jc_pages[0]));
     c->jc_key = (uint64_t)c->jc_gen[c->cpl == 3] << 48;
 }
 
@@ -145,10 +142,13 @@ void sq_x86_jc_enter(struct sq_x86_cpu *c, uint64_t gva,
     const struct sq_itlb_entry *e =
         &c->itlb[user][gva >> 12 & (SQ_ITLB_SIZE - 1)];
     uint64_t page = gva >> 12;
+    bool low = !(gva >> 63);
 
     if (!user && !(e->gpa & 1))
         c->jc_local = true;
-    c->jc_pages[page >> 6 & 63] |= 1ull << (page & 63);
+    if (!user && low)
+        c->jc_low = true;
+    c->jc_pages[!low][page >> 6 & 63] |= 1ull << (page & 63);
     jc->key = gva ^ c->jc_key;
     jc->block = b;
 }
@@ -185,8 +185,8 @@ void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
         entry_clear(&c->tlbs[u][k], k);
         c->itlb[u][gva >> 12 & (SQ_ITLB_SIZE - 1)].tag = 0;
     }
-    if (c->jc_pages[gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
-        sq_x86_jc_flush(c);
+    if (c->jc_pages[gva >> 63][gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
+        jc_new_gen(c, gva >> 63 || c->jc_low);
 }
 
 bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
@@ -200,10 +200,10 @@ bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
             struct sq_tlb_entry *e = &c->tlbs[u][k];
 
-            if (e->tag_w == no_tag(k) ||
+            if (e->tag_w == sq_tlb_no_tag(k) ||
                 (gpa != UINT64_MAX && (e->gpa & ~1ull) != gpa))
                 continue;
-            e->tag_w = no_tag(k);
+            e->tag_w = sq_tlb_no_tag(k);
             had = true;
         }
     }
@@ -219,7 +219,7 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c)
             struct sq_code_page *p;
             uint64_t gpa = e->gpa & ~1ull;
 
-            if (e->tag_w == no_tag(k))
+            if (e->tag_w == sq_tlb_no_tag(k))
                 continue;
             s = sq_soft_slot_of(c->vm, gpa);
             if (!s)
@@ -228,7 +228,7 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c)
             if (!atomic_load(&p->granules))
                 continue;
             /* We may have written since it was decoded. */
-            e->tag_w = no_tag(k);
+            e->tag_w = sq_tlb_no_tag(k);
             atomic_fetch_and(&p->writers, ~(1u << c->index));
             sq_code_page_drop(p, ~0ull);
         }
@@ -260,7 +260,7 @@ static uint64_t check_linear(struct sq_x86_cpu *c,
 }
 
 /* Translates one page's worth and enters it in the TLB where allowed. */
-static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
+static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
                                  const struct sq_x86_insn *i, uint64_t gva,
                                  bool write, bool user)
 {
@@ -303,6 +303,20 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
     return e;
 }
 
+static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
+                                 const struct sq_x86_insn *i, uint64_t gva,
+                                 bool write, bool user)
+{
+    struct sq_tlb_entry *e;
+
+    if (SQ_LIKELY(!c->lockstep))
+        return fill_entry(c, i, gva, write, user);
+    sq_lockstep_fill(c, sq_tlb_at(c->tlbs[user], gva));
+    e = fill_entry(c, i, gva, write, user);
+    sq_lockstep_filled(c, e);
+    return e;
+}
+
 /* The entry that serves gva, filled if needed. */
 static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
                                    const struct sq_x86_insn *i, uint64_t gva,
@@ -333,6 +347,8 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     }
     e = lookup(c, i, gva, write, c->cpl == 3);
     if (gva - (write ? e->tag_w : e->tag_r) > 4096u - len)
+        return NULL;
+    if (SQ_UNLIKELY(c->lockstep) && write && sq_lockstep_records(c))
         return NULL;
     return e->host + (gva & 0xfff);
 }
@@ -376,6 +392,13 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_x86_mmio_write(c, i, gpa, src, n);
         return;
     }
+    if (SQ_UNLIKELY(c->lockstep)) {
+        const struct sq_code_page *p = &s->pages[(gpa - s->gpa) >> 12];
+
+        if (atomic_load(&p->granules) & sq_code_granules(gpa, n))
+            sq_lockstep_alone(c, i);
+        sq_lockstep_write(c, s->hva + (gpa - s->gpa), n);
+    }
     memcpy(s->hva + (gpa - s->gpa), src, n);
     sq_soft_wrote(c->vm, gpa, n);
     /* If that was our own code, the rest of this block is stale: let it end
@@ -398,10 +421,13 @@ void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         struct sq_tlb_entry *e = lookup(c, i, gva, true, user);
         uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
 
-        if (va - e->tag_w < 4096)
-            memcpy(e->host + (va - e->tag_w), from, n);
-        else
+        if (va - e->tag_w >= 4096) {
             write_page(c, i, e, gva, from, n);
+        } else {
+            if (SQ_UNLIKELY(c->lockstep))
+                sq_lockstep_write(c, e->host + (va - e->tag_w), n);
+            memcpy(e->host + (va - e->tag_w), from, n);
+        }
         gva += n;
         from += n;
         len -= n;

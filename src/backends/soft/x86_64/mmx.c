@@ -43,6 +43,7 @@ static inline sq_vec mm(const struct sq_x86_cpu *c, unsigned n)
 #define LANE_FAMILY(name) MMX_OP(name, 64, lane_##name(a, b, 8))
 #define LANE_FAMILY_LOW(name) MMX_OP(name, 32, lane_##name(a, b, 8))
 LANE_OPS(LANE_FAMILY)
+LANE_SHIFTS(LANE_FAMILY)
 LANE_OPS_LOW(LANE_FAMILY_LOW)
 
 MMX_OP(palignr, 64, lane_palignr(a, b, (unsigned)i->imm, 8))
@@ -158,7 +159,7 @@ OP(movdq2q_r)
 {
     sq_sse_check(c, i);
     sq_mmx_check(c, i);
-    sq_mmx_put(c, i->reg, c->xmm[i->rm].q[0]);
+    sq_mmx_put(c, i->reg, c->ymm[i->rm].q[0]);
     NEXT;
 }
 

@@ -12,7 +12,6 @@
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/flags.h"
-#include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/seg.h"
@@ -78,6 +77,11 @@ _Noreturn void sq_x86_stop_at(struct sq_x86_cpu *c,
     leave(c, i, LEAVE_RESTART);
 }
 
+_Noreturn void sq_x86_leave_again(struct sq_x86_cpu *c, int why)
+{
+    longjmp(c->leave, why);
+}
+
 void sq_x86_exec_stop(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {
     rewind_to(c, i);
@@ -97,8 +101,11 @@ void sq_x86_exec_ud(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 
 void sq_x86_irq_recheck(struct sq_x86_cpu *c)
 {
-    if (c->rflags & FL_TF || c->nmi_pending || c->irq_shadow ||
-        (c->lapic && sq_lapic_events(c->lapic)))
+    /* A shadow alone keeps nothing out. What comes later finds it, even if
+     * the instruction that it was for has run: so it may delay an interrupt
+     * by one instruction more, which nobody can tell. */
+    if (c->rflags & FL_TF || c->nmi_pending || !c->lapic ||
+        sq_lapic_events(c->lapic))
         atomic_fetch_or(&c->attn, ATTN_IRQ);
 }
 
@@ -314,9 +321,9 @@ struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
             b = sq_block_get(c);
         /* What attn still says is for after one more block, which
          * translated code would not run. */
-        if (c->jit &&
+        if (c->translated &&
             !atomic_load_explicit(&c->attn, memory_order_relaxed) &&
-            sq_jit_run(c, b))
+            c->translated(c, b))
             continue;
         c->block = b;
         c->icount += b->n;

@@ -12,4 +12,8 @@ struct squib_exit *sq_x86_run(struct sq_x86_cpu *c);
  * the caller's). */
 void sq_x86_reset(struct sq_x86_cpu *c, bool init);
 
+/* Leaves to the run loop once more, after something in between has caught
+ * LEAVE_* `why`. */
+_Noreturn void sq_x86_leave_again(struct sq_x86_cpu *c, int why);
+
 #endif

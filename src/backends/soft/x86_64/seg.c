@@ -2,6 +2,7 @@
 /* Segmentation (SDM vol. 3, chapters 3 and 5). */
 #include "backends/soft/x86_64/seg.h"
 
+#include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/stack.h"
 
@@ -28,7 +29,8 @@ void sq_x86_update_mode(struct sq_x86_cpu *c)
 void sq_x86_set_cpl(struct sq_x86_cpu *c, unsigned cpl)
 {
     c->cpl = (uint8_t)cpl;
-    c->tlb = c->tlbs[cpl == 3];
+    c->tlb = SQ_LIKELY(!c->lockstep) ? c->tlbs[cpl == 3]
+                                     : sq_lockstep_tlb(c);
     c->jc_key = (uint64_t)c->jc_gen[cpl == 3] << 48;
 }
 

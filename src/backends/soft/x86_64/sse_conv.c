@@ -84,26 +84,26 @@ static inline uint32_t i64_to_ss(struct sq_x86_cpu *c,
     OP(name##_r32)                                                         \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        c->xmm[i->reg].field[0] = fn(c, i, (int32_t)RD(32, i->rm));        \
+        c->ymm[i->reg].field[0] = fn(c, i, (int32_t)RD(32, i->rm));        \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_r64)                                                         \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        c->xmm[i->reg].field[0] = fn(c, i, (int64_t)RD(64, i->rm));        \
+        c->ymm[i->reg].field[0] = fn(c, i, (int64_t)RD(64, i->rm));        \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m32)                                                         \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        c->xmm[i->reg].field[0] =                                          \
+        c->ymm[i->reg].field[0] =                                          \
             fn(c, i, (int32_t)sq_sse_load32(c, i));                        \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m64)                                                         \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        c->xmm[i->reg].field[0] =                                          \
+        c->ymm[i->reg].field[0] =                                          \
             fn(c, i, (int64_t)sq_sse_load64(c, i));                        \
         NEXT;                                                              \
     }                                                                      \
@@ -239,13 +239,13 @@ TO_INT(sd, 64, f64_host)
     OP(name##_r32)                                                         \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        WR(32, i->reg, fmt##_to_i32(c, i, c->xmm[i->rm].field[0], trunc)); \
+        WR(32, i->reg, fmt##_to_i32(c, i, c->ymm[i->rm].field[0], trunc)); \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_r64)                                                         \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        WR(64, i->reg, fmt##_to_i64(c, i, c->xmm[i->rm].field[0], trunc)); \
+        WR(64, i->reg, fmt##_to_i64(c, i, c->ymm[i->rm].field[0], trunc)); \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m32)                                                         \
@@ -397,28 +397,28 @@ static inline sq_vec pd_to_ps(struct sq_x86_cpu *c,
 OP(cvtss2sd_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].q[0] = ss_to_sd(c, i, c->xmm[i->rm].d[0]);
+    c->ymm[i->reg].q[0] = ss_to_sd(c, i, c->ymm[i->rm].d[0]);
     NEXT;
 }
 
 OP(cvtss2sd_m)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].q[0] = ss_to_sd(c, i, sq_sse_load32(c, i));
+    c->ymm[i->reg].q[0] = ss_to_sd(c, i, sq_sse_load32(c, i));
     NEXT;
 }
 
 OP(cvtsd2ss_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].d[0] = sd_to_ss(c, i, c->xmm[i->rm].q[0]);
+    c->ymm[i->reg].d[0] = sd_to_ss(c, i, c->ymm[i->rm].q[0]);
     NEXT;
 }
 
 OP(cvtsd2ss_m)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].d[0] = sd_to_ss(c, i, sq_sse_load64(c, i));
+    c->ymm[i->reg].d[0] = sd_to_ss(c, i, sq_sse_load64(c, i));
     NEXT;
 }
 
@@ -436,7 +436,7 @@ OP(cvtpi2ps_r)
     {
         sq_vec v = {sq_mmx_get(c, i->rm), 0};
 
-        c->xmm[i->reg].q[0] = i32_to_ps(c, i, v, 2)[0];
+        c->ymm[i->reg].q[0] = i32_to_ps(c, i, v, 2)[0];
     }
     sq_mmx_enter(c);
     NEXT;
@@ -449,7 +449,7 @@ OP(cvtpi2ps_m)
     {
         sq_vec v = {sq_sse_load64(c, i), 0};
 
-        c->xmm[i->reg].q[0] = i32_to_ps(c, i, v, 2)[0];
+        c->ymm[i->reg].q[0] = i32_to_ps(c, i, v, 2)[0];
     }
     sq_mmx_enter(c);
     NEXT;

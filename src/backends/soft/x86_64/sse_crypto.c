@@ -126,12 +126,12 @@ static inline sq_vec key_assist(sq_vec v, uint32_t rcon)
                               (s3 >> 8 | s3 << 24) ^ rcon};
 }
 
-SSE_OP(aesenc, mix_columns(encrypt_bytes(a)) ^ b)
-SSE_OP(aesenclast, encrypt_bytes(a) ^ b)
-SSE_OP(aesdec, inv_mix_columns(decrypt_bytes(a)) ^ b)
-SSE_OP(aesdeclast, decrypt_bytes(a) ^ b)
-SSE_OP(aesimc, inv_mix_columns(b))
-SSE_OP(aeskeygenassist, key_assist(b, (uint32_t)i->imm))
+AVX_OP128(aesenc, mix_columns(encrypt_bytes(a)) ^ b)
+AVX_OP128(aesenclast, encrypt_bytes(a) ^ b)
+AVX_OP128(aesdec, inv_mix_columns(decrypt_bytes(a)) ^ b)
+AVX_OP128(aesdeclast, decrypt_bytes(a) ^ b)
+AVX_OP128(aesimc, inv_mix_columns(b))
+AVX_OP128(aeskeygenassist, key_assist(b, imm))
 
 /* --- carry-less product ---------------------------------------------- */
 
@@ -159,7 +159,7 @@ static inline sq_vec carryless(uint64_t x, uint64_t y)
     return (sq_vec){(uint64_t)r, (uint64_t)(r >> 64)};
 }
 
-SSE_OP(pclmulqdq, carryless(a[i->imm & 1], b[i->imm >> 4 & 1]))
+AVX_OP128(pclmulqdq, carryless(a[imm & 1], b[imm >> 4 & 1]))
 
 /* --- SHA ------------------------------------------------------------- */
 

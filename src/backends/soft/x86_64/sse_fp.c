@@ -253,18 +253,18 @@ static uint64_t sqrt64(uint64_t a, uint64_t b, struct sq_fp_env *env)
 #define SCALAR_BODY(name, sfx, n, field, fn, source)                       \
     sq_sse_check(c, i);                                                    \
     {                                                                      \
-        U(n) b = source, a = c->xmm[i->reg].field[0], r;                   \
+        U(n) b = source, a = c->ymm[i->reg].field[0], r;                   \
                                                                            \
         if (SQ_UNLIKELY(!name##_##sfx##_try(c, a, b, &r)))                 \
             r = slow_##sfx(c, i, fn, a, b);                                \
-        c->xmm[i->reg].field[0] = r;                                       \
+        c->ymm[i->reg].field[0] = r;                                       \
     }                                                                      \
     NEXT;
 
 #define SCALAR(name, sfx, n, field, fn)                                    \
     OP(name##sfx##_r)                                                      \
     {                                                                      \
-        SCALAR_BODY(name, sfx, n, field, fn, c->xmm[i->rm].field[0])       \
+        SCALAR_BODY(name, sfx, n, field, fn, c->ymm[i->rm].field[0])       \
     }                                                                      \
     OP(name##sfx##_m)                                                      \
     {                                                                      \
@@ -433,10 +433,10 @@ OUT_OF_LINE sq_vec round_pd(struct sq_x86_cpu *c,
 #define UNARY_SCALAR(name, n, field, expr)                                 \
     OP(name##_r)                                                           \
     {                                                                      \
-        U(n) b = c->xmm[i->rm].field[0];                                   \
+        U(n) b = c->ymm[i->rm].field[0];                                   \
                                                                            \
         sq_sse_check(c, i);                                                \
-        c->xmm[i->reg].field[0] = expr;                                    \
+        c->ymm[i->reg].field[0] = expr;                                    \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m)                                                           \
@@ -445,7 +445,7 @@ OUT_OF_LINE sq_vec round_pd(struct sq_x86_cpu *c,
                                                                            \
         sq_sse_check(c, i);                                                \
         b = sq_sse_load##n(c, i);                                          \
-        c->xmm[i->reg].field[0] = expr;                                    \
+        c->ymm[i->reg].field[0] = expr;                                    \
         NEXT;                                                              \
     }                                                                      \
     FAM1(name, name##_r, name##_m)
@@ -475,7 +475,7 @@ static uint32_t approximate(double v)
 
 /* RCPSS and RSQRTSS report nothing, take denormals for zeros and ignore the
  * rounding mode. */
-static uint32_t reciprocal(uint32_t a)
+uint32_t sq_sse_reciprocal(uint32_t a)
 {
     uint32_t exp = a & 0x7f800000, sign = a & 0x80000000;
     float f;
@@ -488,7 +488,7 @@ static uint32_t reciprocal(uint32_t a)
     return approximate(1.0 / (double)f);
 }
 
-static uint32_t reciprocal_root(uint32_t a)
+uint32_t sq_sse_reciprocal_root(uint32_t a)
 {
     uint32_t exp = a & 0x7f800000, sign = a & 0x80000000;
     float f;
@@ -514,10 +514,10 @@ static sq_vec each_lane(uint32_t (*fn)(uint32_t a), sq_vec v)
     return x.v;
 }
 
-UNARY_SCALAR(rcpss, 32, d, reciprocal(b))
-UNARY_SCALAR(rsqrtss, 32, d, reciprocal_root(b))
-SSE_OP(rcpps, each_lane(reciprocal, b))
-SSE_OP(rsqrtps, each_lane(reciprocal_root, b))
+UNARY_SCALAR(rcpss, 32, d, sq_sse_reciprocal(b))
+UNARY_SCALAR(rsqrtss, 32, d, sq_sse_reciprocal_root(b))
+SSE_OP(rcpps, each_lane(sq_sse_reciprocal, b))
+SSE_OP(rsqrtps, each_lane(sq_sse_reciprocal_root, b))
 
 /* --- comparisons ----------------------------------------------------- */
 
@@ -622,7 +622,7 @@ CMP_PACKED(pd, 64, q, sq_v2f64)
                    : 0;                                                    \
     }                                                                      \
     UNARY_SCALAR(cmp##sfx, n, field,                                       \
-                 cmp##sfx(c, i, c->xmm[i->reg].field[0], b))
+                 cmp##sfx(c, i, c->ymm[i->reg].field[0], b))
 CMP_SCALAR(ss, 32, d, float)
 CMP_SCALAR(sd, 64, q, double)
 
@@ -667,14 +667,14 @@ COMI(64, double)
     OP(name##_r)                                                           \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        comi##n(c, i, c->xmm[i->reg].field[0], c->xmm[i->rm].field[0],     \
+        comi##n(c, i, c->ymm[i->reg].field[0], c->ymm[i->rm].field[0],     \
                 signaling);                                                \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m)                                                           \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        comi##n(c, i, c->xmm[i->reg].field[0], sq_sse_load##n(c, i),       \
+        comi##n(c, i, c->ymm[i->reg].field[0], sq_sse_load##n(c, i),       \
                 signaling);                                                \
         NEXT;                                                              \
     }                                                                      \

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Integer and logical operations on XMM registers; shuffles of any type. */
+/* Integer and logical operations on XMM and YMM registers; shuffles of any
+ * type. */
 #include "backends/soft/x86_64/sse_lanes.h"
 
 /* --- shared with MMX ------------------------------------------------- */
 
-#define LANE_FAMILY(name) SSE_OP(name, lane_##name(a, b, 16))
+#define LANE_FAMILY(name) AVX_OP(name, 0, lane_##name(a, b, 16))
 LANE_OPS(LANE_FAMILY)
 LANE_OPS_LOW(LANE_FAMILY)
 LANE_FAMILY(punpcklqdq)
 LANE_FAMILY(punpckhqdq)
 LANE_FAMILY(packusdw)
 
-SSE_OP(palignr, lane_palignr(a, b, (unsigned)i->imm, 16))
+AVX_OP(palignr, 0, lane_palignr(a, b, imm, 16))
 
 OP(pmovmskb_r)
 {
@@ -21,16 +22,62 @@ OP(pmovmskb_r)
 }
 FAM1(pmovmskb, pmovmskb_r, NULL)
 
-/* Shifts by an immediate: of rm, in place. */
-#define SHIFT_IMM(name)                                                    \
-    OP(name##_I_r)                                                         \
+/* Shifts by the low quadword of rm; with 256 bits, of all lanes by that. */
+#define SHIFT_XMM(name)                                                    \
+    SSE_OP(name, lane_##name(a, b, 16))                                    \
+    SHIFT_VEX(name, r, 128, sq_xmm_get(c, i->rm), ((sq_vec){0, 0}))        \
+    SHIFT_VEX(name, m, 128, sq_sse_load_any(c, i), ((sq_vec){0, 0}))       \
+    SHIFT_VEX(name, r, 256, sq_xmm_get(c, i->rm),                          \
+              lane_##name(sq_ymm_get(c, i->imm2, 1), b, 16))               \
+    SHIFT_VEX(name, m, 256, sq_sse_load_any(c, i),                         \
+              lane_##name(sq_ymm_get(c, i->imm2, 1), b, 16))               \
+    FAMW(v##name, v##name)
+#define SHIFT_VEX(name, rm, n, source, high)                               \
+    OP(v##name##_##rm##n)                                                  \
+    {                                                                      \
+        sq_vec b;                                                          \
+                                                                           \
+        sq_vex_check(c, i);                                                \
+        b = source;                                                        \
+        sq_ymm_put(c, i->reg,                                              \
+                   lane_##name(sq_xmm_get(c, i->imm2), b, 16), high);      \
+        NEXT;                                                              \
+    }
+LANE_SHIFTS(SHIFT_XMM)
+
+/* Shifts by an immediate: of rm, in place; with VEX to vvvv's register. */
+#define SHIFT_IN_PLACE(name, family, expr)                                 \
+    static inline sq_vec name##_by_imm(sq_vec v, uint64_t n)               \
+    {                                                                      \
+        return expr;                                                       \
+    }                                                                      \
+    OP(family##_r)                                                         \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        sq_xmm_put(c, i->rm, lane_##name(sq_xmm_get(c, i->rm),             \
-                                         (sq_vec){i->imm, 0}, 16));        \
+        sq_xmm_put(c, i->rm, name##_by_imm(sq_xmm_get(c, i->rm), i->imm)); \
         NEXT;                                                              \
     }                                                                      \
-    FAM1(name##_I, name##_I_r, NULL)
+    OP(v##family##_r128)                                                   \
+    {                                                                      \
+        sq_vex_check(c, i);                                                \
+        sq_vex_put(c, i->imm2,                                             \
+                   name##_by_imm(sq_xmm_get(c, i->rm), i->imm));           \
+        NEXT;                                                              \
+    }                                                                      \
+    OP(v##family##_r256)                                                   \
+    {                                                                      \
+        sq_vex_check(c, i);                                                \
+        sq_ymm_put(c, i->imm2,                                             \
+                   name##_by_imm(sq_ymm_get(c, i->rm, 0), i->imm),         \
+                   name##_by_imm(sq_ymm_get(c, i->rm, 1), i->imm));        \
+        NEXT;                                                              \
+    }                                                                      \
+    FAM1(family, family##_r, NULL)                                         \
+    const struct sq_x86_family sq_f_v##family = {                          \
+        {{v##family##_r128, v##family##_r128, v##family##_r256,            \
+          v##family##_r256}}};
+#define SHIFT_IMM(name)                                                    \
+    SHIFT_IN_PLACE(name, name##_I, lane_##name(v, (sq_vec){n, 0}, 16))
 LANE_SHIFTS(SHIFT_IMM)
 
 /* By bytes. */
@@ -48,22 +95,8 @@ static inline sq_vec bytes_left(sq_vec v, uint64_t n)
     return lane_from_wide(lane_wide(v) << n * 8);
 }
 
-OP(psrldq_r)
-{
-    sq_sse_check(c, i);
-    sq_xmm_put(c, i->rm, bytes_right(sq_xmm_get(c, i->rm), i->imm));
-    NEXT;
-}
-
-OP(pslldq_r)
-{
-    sq_sse_check(c, i);
-    sq_xmm_put(c, i->rm, bytes_left(sq_xmm_get(c, i->rm), i->imm));
-    NEXT;
-}
-
-FAM1(psrldq, psrldq_r, NULL)
-FAM1(pslldq, pslldq_r, NULL)
+SHIFT_IN_PLACE(psrldq, psrldq, bytes_right(v, n))
+SHIFT_IN_PLACE(pslldq, pslldq, bytes_left(v, n))
 
 /* --- XMM only, one lane at a time ------------------------------------ */
 
@@ -86,41 +119,67 @@ LANE_LOOP(pmuldq, 2,
           r.sq[k] = (int64_t)x.sd[2 * k] * y.sd[2 * k])
 LANE_FAMILY(pmuldq)
 
-/* Sign or zero extension of the low lanes; memory has just those. */
-#define EXTEND(name, n, from, to, bits)                                    \
-    static inline sq_vec name(sq_vec v)                                    \
+/* Sign or zero extension of lanes from `first` on. Memory has just those that
+ * are used. */
+#define EXTEND(name, n, from, to, load, load256)                           \
+    static inline sq_vec name(sq_vec v, unsigned first)                    \
     {                                                                      \
         union sq_lanes x = sq_lanes(v), r;                                 \
                                                                            \
         for (unsigned k = 0; k < n; k++)                                   \
-            r.to[k] = x.from[k];                                           \
+            r.to[k] = x.from[first + k];                                   \
         return r.v;                                                        \
     }                                                                      \
-    OP(name##_r)                                                           \
+    EXTEND_TO_128(name, r, sq_xmm_get(c, i->rm))                           \
+    EXTEND_TO_128(name, m, load)                                           \
+    EXTEND_TO_256(name, r, n, sq_xmm_get(c, i->rm))                        \
+    EXTEND_TO_256(name, m, n, load256)                                     \
+    FAM1(name, name##_r, name##_m)                                         \
+    FAMW(v##name, v##name)
+#define EXTEND_TO_128(name, rm, source)                                    \
+    OP(name##_##rm)                                                        \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        sq_xmm_put(c, i->reg, name(sq_xmm_get(c, i->rm)));                 \
+        sq_xmm_put(c, i->reg, name(source, 0));                            \
         NEXT;                                                              \
     }                                                                      \
-    OP(name##_m)                                                           \
+    OP(v##name##_##rm##128)                                                \
     {                                                                      \
-        sq_sse_check(c, i);                                                \
-        sq_xmm_put(c, i->reg, name((sq_vec){sq_sse_load##bits(c, i), 0})); \
+        sq_vex_check(c, i);                                                \
+        sq_vex_put(c, i->reg, name(source, 0));                            \
         NEXT;                                                              \
-    }                                                                      \
-    FAM1(name, name##_r, name##_m)
-EXTEND(pmovsxbw, 8, sb, sw, 64)
-EXTEND(pmovsxbd, 4, sb, sd, 32)
-EXTEND(pmovsxbq, 2, sb, sq, 16)
-EXTEND(pmovsxwd, 4, sw, sd, 64)
-EXTEND(pmovsxwq, 2, sw, sq, 32)
-EXTEND(pmovsxdq, 2, sd, sq, 64)
-EXTEND(pmovzxbw, 8, b, w, 64)
-EXTEND(pmovzxbd, 4, b, d, 32)
-EXTEND(pmovzxbq, 2, b, q, 16)
-EXTEND(pmovzxwd, 4, w, d, 64)
-EXTEND(pmovzxwq, 2, w, q, 32)
-EXTEND(pmovzxdq, 2, d, q, 64)
+    }
+#define EXTEND_TO_256(name, rm, n, source)                                 \
+    OP(v##name##_##rm##256)                                                \
+    {                                                                      \
+        sq_vec v;                                                          \
+                                                                           \
+        sq_vex_check(c, i);                                                \
+        v = source;                                                        \
+        sq_ymm_put(c, i->reg, name(v, 0), name(v, n));                     \
+        NEXT;                                                              \
+    }
+#define EXTEND_HALF(name, n, from, to)                                     \
+    EXTEND(name, n, from, to, ((sq_vec){sq_sse_load64(c, i), 0}),          \
+           sq_sse_load_any(c, i))
+#define EXTEND_QUARTER(name, n, from, to)                                  \
+    EXTEND(name, n, from, to, ((sq_vec){sq_sse_load32(c, i), 0}),          \
+           ((sq_vec){sq_sse_load64(c, i), 0}))
+#define EXTEND_EIGHTH(name, n, from, to)                                   \
+    EXTEND(name, n, from, to, ((sq_vec){sq_sse_load16(c, i), 0}),          \
+           ((sq_vec){sq_sse_load32(c, i), 0}))
+EXTEND_HALF(pmovsxbw, 8, sb, sw)
+EXTEND_QUARTER(pmovsxbd, 4, sb, sd)
+EXTEND_EIGHTH(pmovsxbq, 2, sb, sq)
+EXTEND_HALF(pmovsxwd, 4, sw, sd)
+EXTEND_QUARTER(pmovsxwq, 2, sw, sq)
+EXTEND_HALF(pmovsxdq, 2, sd, sq)
+EXTEND_HALF(pmovzxbw, 8, b, w)
+EXTEND_QUARTER(pmovzxbd, 4, b, d)
+EXTEND_EIGHTH(pmovzxbq, 2, b, q)
+EXTEND_HALF(pmovzxwd, 4, w, d)
+EXTEND_QUARTER(pmovzxwq, 2, w, q)
+EXTEND_HALF(pmovzxdq, 2, d, q)
 
 /* --- shuffles -------------------------------------------------------- */
 
@@ -132,11 +191,11 @@ static inline sq_vec shuffle_d(sq_vec a, sq_vec b, unsigned imm)
                               y.d[imm >> 4 & 3], y.d[imm >> 6 & 3]};
 }
 
-SSE_OP(pshufd, shuffle_d(b, b, (unsigned)i->imm))
-SSE_OP(shufps, shuffle_d(a, b, (unsigned)i->imm))
-SSE_OP(shufpd, ((sq_vec){a[i->imm & 1], b[i->imm >> 1 & 1]}))
-SSE_OP(pshuflw, ((sq_vec){lane_words(b[0], (unsigned)i->imm), b[1]}))
-SSE_OP(pshufhw, ((sq_vec){b[0], lane_words(b[1], (unsigned)i->imm)}))
+AVX_OP(pshufd, 0, shuffle_d(b, b, imm))
+AVX_OP(shufps, 0, shuffle_d(a, b, imm))
+AVX_OP(shufpd, 2, ((sq_vec){a[imm & 1], b[imm >> 1 & 1]}))
+AVX_OP(pshuflw, 0, ((sq_vec){lane_words(b[0], imm), b[1]}))
+AVX_OP(pshufhw, 0, ((sq_vec){b[0], lane_words(b[1], imm)}))
 
 /* --- blends: b where the mask has ones ------------------------------- */
 
@@ -158,10 +217,10 @@ static inline sq_vec blend_d(sq_vec a, sq_vec b, unsigned imm)
     return LANE_PICK(sq_vec, m, b, a);
 }
 
-SSE_OP(pblendw, blend_w(a, b, (unsigned)i->imm))
-SSE_OP(blendps, blend_d(a, b, (unsigned)i->imm))
-SSE_OP(blendpd, ((sq_vec){i->imm & 1 ? b[0] : a[0],
-                          i->imm & 2 ? b[1] : a[1]}))
+AVX_OP(pblendw, 0, blend_w(a, b, imm))
+AVX_OP(blendps, 4, blend_d(a, b, imm))
+AVX_OP(blendpd, 2, ((sq_vec){imm & 1 ? b[0] : a[0],
+                             imm & 2 ? b[1] : a[1]}))
 
 /* By the sign of each lane of xmm0. */
 #define BLEND_SIGN(stype)                                                  \
@@ -204,8 +263,8 @@ static inline sq_vec phminposuw(sq_vec b)
     return (sq_vec){y.w[at] | at << 16, 0};
 }
 
-SSE_OP(mpsadbw, mpsadbw(a, b, (unsigned)i->imm))
-SSE_OP(phminposuw, phminposuw(b))
+AVX_OP(mpsadbw, 3, mpsadbw(a, b, imm))
+AVX_OP128(phminposuw, phminposuw(b))
 
 static inline void ptest(struct sq_x86_cpu *c, sq_vec a, sq_vec b)
 {

@@ -25,13 +25,12 @@
     X(psadbw) X(pabsb) X(pabsw) X(pabsd) X(psignb) X(psignw) X(psignd)     \
     X(phaddw) X(phaddd) X(phaddsw) X(phsubw) X(phsubd) X(phsubsw)          \
     X(packsswb) X(packuswb) X(packssdw) X(pshufb) X(punpckhbw)             \
-    X(punpckhwd) X(punpckhdq) X(psllw) X(pslld) X(psllq) X(psrlw)          \
-    X(psrld) X(psrlq) X(psraw) X(psrad)
+    X(punpckhwd) X(punpckhdq)
 
 /* Those whose MMX memory source is half as long. */
 #define LANE_OPS_LOW(X) X(punpcklbw) X(punpcklwd) X(punpckldq)
 
-/* Shifts that also have an immediate count. */
+/* Shifts, which also have an immediate count. */
 #define LANE_SHIFTS(X)                                                     \
     X(psllw) X(pslld) X(psllq) X(psrlw) X(psrld) X(psrlq) X(psraw) X(psrad)
 

@@ -9,6 +9,16 @@ void sq_sse_refuse(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     sq_x86_raise(c, i, EXC_NM, NO_ERROR_CODE);
 }
 
+void sq_vex_refuse(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    uint64_t both = XSTATE_SSE | XSTATE_AVX;
+
+    if (!(c->cr0 & CR0_PE) || c->rflags & FL_VM ||
+        !(c->cr4 & CR4_OSXSAVE) || (c->xcr0 & both) != both)
+        sq_x86_ud(c, i);
+    sq_x86_raise(c, i, EXC_NM, NO_ERROR_CODE);
+}
+
 /* --- whole registers ------------------------------------------------- */
 
 static inline void store_any(struct sq_x86_cpu *c,
@@ -91,7 +101,7 @@ FAM1(sse_mova_store_M, NULL, mova_store_m)
 OP(movss_load_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].d[0] = c->xmm[i->rm].d[0];
+    c->ymm[i->reg].d[0] = c->ymm[i->rm].d[0];
     NEXT;
 }
 
@@ -105,21 +115,21 @@ OP(movss_load_m)
 OP(movss_store_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->rm].d[0] = c->xmm[i->reg].d[0];
+    c->ymm[i->rm].d[0] = c->ymm[i->reg].d[0];
     NEXT;
 }
 
 OP(movss_store_m)
 {
     sq_sse_check(c, i);
-    sq_sse_store32(c, i, c->xmm[i->reg].d[0]);
+    sq_sse_store32(c, i, c->ymm[i->reg].d[0]);
     NEXT;
 }
 
 OP(movsd_load_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].q[0] = c->xmm[i->rm].q[0];
+    c->ymm[i->reg].q[0] = c->ymm[i->rm].q[0];
     NEXT;
 }
 
@@ -133,14 +143,14 @@ OP(movq_load_m)
 OP(movsd_store_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->rm].q[0] = c->xmm[i->reg].q[0];
+    c->ymm[i->rm].q[0] = c->ymm[i->reg].q[0];
     NEXT;
 }
 
 OP(movq_store_m)
 {
     sq_sse_check(c, i);
-    sq_sse_store64(c, i, c->xmm[i->reg].q[0]);
+    sq_sse_store64(c, i, c->ymm[i->reg].q[0]);
     NEXT;
 }
 
@@ -148,14 +158,14 @@ OP(movq_store_m)
 OP(movq_load_r)
 {
     sq_sse_check(c, i);
-    sq_xmm_put(c, i->reg, (sq_vec){c->xmm[i->rm].q[0], 0});
+    sq_xmm_put(c, i->reg, (sq_vec){c->ymm[i->rm].q[0], 0});
     NEXT;
 }
 
 OP(movq_store_r)
 {
     sq_sse_check(c, i);
-    sq_xmm_put(c, i->rm, (sq_vec){c->xmm[i->reg].q[0], 0});
+    sq_xmm_put(c, i->rm, (sq_vec){c->ymm[i->reg].q[0], 0});
     NEXT;
 }
 
@@ -185,14 +195,14 @@ OP(movd_load_r64)
 OP(movd_store_r32)
 {
     sq_sse_check(c, i);
-    WR(32, i->rm, c->xmm[i->reg].d[0]);
+    WR(32, i->rm, c->ymm[i->reg].d[0]);
     NEXT;
 }
 
 OP(movd_store_r64)
 {
     sq_sse_check(c, i);
-    WR(64, i->rm, c->xmm[i->reg].q[0]);
+    WR(64, i->rm, c->ymm[i->reg].q[0]);
     NEXT;
 }
 
@@ -205,35 +215,35 @@ FAMY(movd_store, movd_store_r32, movd_store_r64, movss_store_m,
 OP(movhlps_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].q[0] = c->xmm[i->rm].q[1];
+    c->ymm[i->reg].q[0] = c->ymm[i->rm].q[1];
     NEXT;
 }
 
 OP(movlp_load_m)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].q[0] = sq_sse_load64(c, i);
+    c->ymm[i->reg].q[0] = sq_sse_load64(c, i);
     NEXT;
 }
 
 OP(movlhps_r)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].q[1] = c->xmm[i->rm].q[0];
+    c->ymm[i->reg].q[1] = c->ymm[i->rm].q[0];
     NEXT;
 }
 
 OP(movhp_load_m)
 {
     sq_sse_check(c, i);
-    c->xmm[i->reg].q[1] = sq_sse_load64(c, i);
+    c->ymm[i->reg].q[1] = sq_sse_load64(c, i);
     NEXT;
 }
 
 OP(movhp_store_m)
 {
     sq_sse_check(c, i);
-    sq_sse_store64(c, i, c->xmm[i->reg].q[1]);
+    sq_sse_store64(c, i, c->ymm[i->reg].q[1]);
     NEXT;
 }
 
@@ -246,7 +256,7 @@ FAM1(movhp_store, NULL, movhp_store_m)
 
 OP(movddup_r)
 {
-    uint64_t v = c->xmm[i->rm].q[0];
+    uint64_t v = c->ymm[i->rm].q[0];
 
     sq_sse_check(c, i);
     sq_xmm_put(c, i->reg, (sq_vec){v, v});
@@ -264,14 +274,14 @@ OP(movddup_m)
 }
 
 FAM1(movddup, movddup_r, movddup_m)
-SSE_OP(movsldup, (b & 0xffffffff) | b << 32)
-SSE_OP(movshdup, b >> 32 | (b & 0xffffffff00000000))
+AVX_OP(movsldup, 0, (b & 0xffffffff) | b << 32)
+AVX_OP(movshdup, 0, b >> 32 | (b & 0xffffffff00000000))
 
 /* --- masks ----------------------------------------------------------- */
 
 OP(movmskps_r)
 {
-    const union sq_xmm *x = &c->xmm[i->rm];
+    const union sq_ymm *x = &c->ymm[i->rm];
 
     sq_sse_check(c, i);
     WR(32, i->reg,
@@ -282,7 +292,7 @@ OP(movmskps_r)
 
 OP(movmskpd_r)
 {
-    const union sq_xmm *x = &c->xmm[i->rm];
+    const union sq_ymm *x = &c->ymm[i->rm];
 
     sq_sse_check(c, i);
     WR(32, i->reg, x->q[0] >> 63 | (x->q[1] >> 63) << 1);
@@ -324,7 +334,7 @@ void sq_sse_store_masked(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 OP(maskmovdqu_r)
 {
     sq_sse_check(c, i);
-    sq_sse_store_masked(c, i, c->xmm[i->reg].b, c->xmm[i->rm].b, 16);
+    sq_sse_store_masked(c, i, c->ymm[i->reg].b, c->ymm[i->rm].b, 16);
     NEXT;
 }
 
@@ -337,13 +347,13 @@ FAM1(maskmovdqu, maskmovdqu_r, NULL)
     OP(name##_r)                                                           \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        WR(64, i->rm, c->xmm[i->reg].field[i->imm & (mask)]);              \
+        WR(64, i->rm, c->ymm[i->reg].field[i->imm & (mask)]);              \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m)                                                           \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        sq_sse_store##n(c, i, c->xmm[i->reg].field[i->imm & (mask)]);      \
+        sq_sse_store##n(c, i, c->ymm[i->reg].field[i->imm & (mask)]);      \
         NEXT;                                                              \
     }
 EXTRACT(pextrb, 8, b, 15)
@@ -360,7 +370,7 @@ FAMY(pextrd, pextrd_r, pextrq_r, pextrd_m, pextrq_m)
 OP(pextrw_GX_r)
 {
     sq_sse_check(c, i);
-    WR(64, i->reg, c->xmm[i->rm].w[i->imm & 7]);
+    WR(64, i->reg, c->ymm[i->rm].w[i->imm & 7]);
     NEXT;
 }
 
@@ -370,13 +380,13 @@ FAM1(pextrw, pextrw_GX_r, NULL)
     OP(name##_r)                                                           \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        c->xmm[i->reg].field[i->imm & (mask)] = RD(n, i->rm);              \
+        c->ymm[i->reg].field[i->imm & (mask)] = RD(n, i->rm);              \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m)                                                           \
     {                                                                      \
         sq_sse_check(c, i);                                                \
-        c->xmm[i->reg].field[i->imm & (mask)] = sq_sse_load##n(c, i);      \
+        c->ymm[i->reg].field[i->imm & (mask)] = sq_sse_load##n(c, i);      \
         NEXT;                                                              \
     }
 INSERT(pinsrb, 8, b, 15)
@@ -388,7 +398,7 @@ FAM1(pinsrb, pinsrb_r, pinsrb_m)
 FAM1(pinsrw, pinsrw_r, pinsrw_m)
 FAMY(pinsrd, pinsrd_r, pinsrq_r, pinsrd_m, pinsrq_m)
 
-static inline void insertps(union sq_xmm *x, uint32_t v, unsigned imm)
+static inline void insertps(union sq_ymm *x, uint32_t v, unsigned imm)
 {
     x->d[imm >> 4 & 3] = v;
     for (unsigned k = 0; k < 4; k++)
@@ -399,7 +409,7 @@ static inline void insertps(union sq_xmm *x, uint32_t v, unsigned imm)
 OP(insertps_r)
 {
     sq_sse_check(c, i);
-    insertps(&c->xmm[i->reg], c->xmm[i->rm].d[i->imm >> 6 & 3],
+    insertps(&c->ymm[i->reg], c->ymm[i->rm].d[i->imm >> 6 & 3],
              (unsigned)i->imm);
     NEXT;
 }
@@ -407,7 +417,7 @@ OP(insertps_r)
 OP(insertps_m)
 {
     sq_sse_check(c, i);
-    insertps(&c->xmm[i->reg], sq_sse_load32(c, i), (unsigned)i->imm);
+    insertps(&c->ymm[i->reg], sq_sse_load32(c, i), (unsigned)i->imm);
     NEXT;
 }
 

@@ -45,8 +45,9 @@ static unsigned explicit_len(const struct sq_x86_cpu *c,
                              const struct sq_x86_insn *i, unsigned reg,
                              unsigned n)
 {
-    int64_t v = i->osz == 3 ? (int64_t)RD(64, GPR_OFF(reg))
-                            : (int32_t)RD(32, GPR_OFF(reg));
+    bool w = c->code64 && i->osz & 1; /* REX.W or VEX.W */
+    int64_t v = w ? (int64_t)RD(64, GPR_OFF(reg))
+                  : (int32_t)RD(32, GPR_OFF(reg));
     uint64_t magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 
     return magnitude < n ? (unsigned)magnitude : n;
@@ -118,8 +119,7 @@ static void put_index(struct sq_x86_cpu *c, uint32_t r, unsigned n,
     WR(32, GPR_OFF(R_CX), at);
 }
 
-static void put_mask(struct sq_x86_cpu *c, uint32_t r, unsigned n,
-                     unsigned imm)
+static sq_vec mask_of(uint32_t r, unsigned n, unsigned imm)
 {
     union sq_lanes v = {{r, 0}};
 
@@ -133,7 +133,19 @@ static void put_mask(struct sq_x86_cpu *c, uint32_t r, unsigned n,
                 v.b[k] = (uint8_t)ones;
         }
     }
-    sq_xmm_put(c, 0, v.v);
+    return v.v;
+}
+
+static void put_mask(struct sq_x86_cpu *c, uint32_t r, unsigned n,
+                     unsigned imm)
+{
+    sq_xmm_put(c, 0, mask_of(r, n, imm));
+}
+
+static void put_mask_vex(struct sq_x86_cpu *c, uint32_t r, unsigned n,
+                         unsigned imm)
+{
+    sq_vex_put(c, 0, mask_of(r, n, imm));
 }
 
 typedef void put_fn(struct sq_x86_cpu *c, uint32_t r, unsigned n,
@@ -153,21 +165,25 @@ string_compare(struct sq_x86_cpu *c, const struct sq_x86_insn *i, sq_vec vb,
     put(c, compare(c, &a, &b, n, imm), n, imm);
 }
 
-#define STRING(name, explicit, put)                                        \
-    OP(name##_r)                                                           \
+#define STRING(name, explicit, put, put_vex)                               \
+    STRING_FROM(name##_r, sq_sse_check, sq_xmm_get(c, i->rm), explicit,    \
+                put)                                                       \
+    STRING_FROM(name##_m, sq_sse_check, sq_sse_load_any(c, i), explicit,   \
+                put)                                                       \
+    STRING_FROM(v##name##_r, sq_vex_check, sq_xmm_get(c, i->rm), explicit, \
+                put_vex)                                                   \
+    STRING_FROM(v##name##_m, sq_vex_check, sq_sse_load_any(c, i),          \
+                explicit, put_vex)                                         \
+    FAM1(name, name##_r, name##_m)                                         \
+    FAMW128(v##name, v##name##_r, v##name##_m)
+#define STRING_FROM(name, check, source, explicit, put)                    \
+    OP(name)                                                               \
     {                                                                      \
-        sq_sse_check(c, i);                                                \
-        string_compare(c, i, sq_xmm_get(c, i->rm), explicit, put);         \
+        check(c, i);                                                       \
+        string_compare(c, i, source, explicit, put);                       \
         NEXT;                                                              \
-    }                                                                      \
-    OP(name##_m)                                                           \
-    {                                                                      \
-        sq_sse_check(c, i);                                                \
-        string_compare(c, i, sq_sse_load_any(c, i), explicit, put);        \
-        NEXT;                                                              \
-    }                                                                      \
-    FAM1(name, name##_r, name##_m)
-STRING(pcmpestrm, true, put_mask)
-STRING(pcmpestri, true, put_index)
-STRING(pcmpistrm, false, put_mask)
-STRING(pcmpistri, false, put_index)
+    }
+STRING(pcmpestrm, true, put_mask, put_mask_vex)
+STRING(pcmpestri, true, put_index, put_index)
+STRING(pcmpistrm, false, put_mask, put_mask_vex)
+STRING(pcmpistri, false, put_index, put_index)

@@ -487,6 +487,7 @@ OP(hlt)
 {
     need_cpl0(c, i);
     end(c, i);
+    c->irq_shadow = false;
     c->run_state = SQUIB_X86_HALTED;
     sq_x86_leave_restart(c);
 }

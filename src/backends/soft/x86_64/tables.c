@@ -19,9 +19,22 @@
 #define B2_F2 FAMILY
 #define B38_NP FAMILY
 #define B38_66 FAMILY
+#define B38_F3 FAMILY
 #define B38_F2 FAMILY
 #define B3A_NP FAMILY
 #define B3A_66 FAMILY
+#define V0F_NP FAMILY
+#define V0F_66 FAMILY
+#define V0F_F3 FAMILY
+#define V0F_F2 FAMILY
+#define V38_NP FAMILY
+#define V38_66 FAMILY
+#define V38_F3 FAMILY
+#define V38_F2 FAMILY
+#define V3A_NP FAMILY
+#define V3A_66 FAMILY
+#define V3A_F3 FAMILY
+#define V3A_F2 FAMILY
 #define G FAMILY_G
 #define GM FAMILY_G
 #define GR FAMILY_G
@@ -87,6 +100,11 @@ static const struct sq_x86_row b38_66[256] = {
 #include "backends/soft/x86_64/insns_rows.h"
 };
 
+static const struct sq_x86_row b38_f3[256] = {
+#define B38_F3 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
 static const struct sq_x86_row b38_f2[256] = {
 #define B38_F2 ONE
 #include "backends/soft/x86_64/insns_rows.h"
@@ -99,6 +117,69 @@ static const struct sq_x86_row b3a_np[256] = {
 
 static const struct sq_x86_row b3a_66[256] = {
 #define B3A_66 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_0f_np[256] = {
+#define V0F_NP ONE
+#define V0F_NP_GROUP GROUP
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_0f_66[256] = {
+#define V0F_66 ONE
+#define V0F_66_GROUP GROUP
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_0f_f3[256] = {
+#define V0F_F3 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_0f_f2[256] = {
+#define V0F_F2 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_38_np[256] = {
+#define V38_NP ONE
+#define V38_NP_GROUP GROUP
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_38_66[256] = {
+#define V38_66 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_38_f3[256] = {
+#define V38_F3 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_38_f2[256] = {
+#define V38_F2 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_3a_np[256] = {
+#define V3A_NP ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_3a_66[256] = {
+#define V3A_66 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_3a_f3[256] = {
+#define V3A_F3 ONE
+#include "backends/soft/x86_64/insns_rows.h"
+};
+
+static const struct sq_x86_row vex_3a_f2[256] = {
+#define V3A_F2 ONE
 #include "backends/soft/x86_64/insns_rows.h"
 };
 
@@ -136,9 +217,22 @@ static const struct {
     [SQ_T_2_F2] = {"F2 0F", two_byte_f2},
     [SQ_T_38_NP] = {"NP 0F38", b38_np},
     [SQ_T_38_66] = {"66 0F38", b38_66},
+    [SQ_T_38_F3] = {"F3 0F38", b38_f3},
     [SQ_T_38_F2] = {"F2 0F38", b38_f2},
     [SQ_T_3A_NP] = {"NP 0F3A", b3a_np},
     [SQ_T_3A_66] = {"66 0F3A", b3a_66},
+    [SQ_T_VEX_0F_NP] = {"VEX NP 0F", vex_0f_np},
+    [SQ_T_VEX_0F_66] = {"VEX 66 0F", vex_0f_66},
+    [SQ_T_VEX_0F_F3] = {"VEX F3 0F", vex_0f_f3},
+    [SQ_T_VEX_0F_F2] = {"VEX F2 0F", vex_0f_f2},
+    [SQ_T_VEX_38_NP] = {"VEX NP 0F38", vex_38_np},
+    [SQ_T_VEX_38_66] = {"VEX 66 0F38", vex_38_66},
+    [SQ_T_VEX_38_F3] = {"VEX F3 0F38", vex_38_f3},
+    [SQ_T_VEX_38_F2] = {"VEX F2 0F38", vex_38_f2},
+    [SQ_T_VEX_3A_NP] = {"VEX NP 0F3A", vex_3a_np},
+    [SQ_T_VEX_3A_66] = {"VEX 66 0F3A", vex_3a_66},
+    [SQ_T_VEX_3A_F3] = {"VEX F3 0F3A", vex_3a_f3},
+    [SQ_T_VEX_3A_F2] = {"VEX F2 0F3A", vex_3a_f2},
 };
 
 static bool used(const struct sq_x86_row *row)

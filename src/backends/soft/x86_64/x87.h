@@ -253,7 +253,8 @@ void sq_x86_put_area(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 enum {
     XSTATE_X87 = 1,
     XSTATE_SSE = 2,
-    XSTATE_ALL = XSTATE_X87 | XSTATE_SSE, /* what XCR0 may have */
+    XSTATE_AVX = 4,
+    XSTATE_ALL = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX, /* XCR0 may have */
 };
 #define SQ_XSAVE_LEN 576 /* legacy region and header: all of XSTATE_ALL */
 

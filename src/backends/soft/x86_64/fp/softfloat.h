@@ -157,6 +157,19 @@ static inline uint64_t sq_f64_from_i32(int32_t a, struct sq_fp_env *env)
     return sq_f64_from_i64(a, env);
 }
 
+/* a * b + c, rounded once; either side may be negated (not NaNs). */
+#define SQ_FP_NEGATE_PRODUCT 1u
+#define SQ_FP_NEGATE_ADDEND 2u
+uint32_t sq_f32_muladd(uint32_t a, uint32_t b, uint32_t c, unsigned negate,
+                       struct sq_fp_env *env);
+uint64_t sq_f64_muladd(uint64_t a, uint64_t b, uint64_t c, unsigned negate,
+                       struct sq_fp_env *env);
+
+/* VCVTPH2PS, and VCVTPS2PH with its immediate (as of ROUNDSS); ftz does not
+ * count. */
+uint32_t sq_f16_to_f32(uint16_t a, struct sq_fp_env *env);
+uint16_t sq_f32_to_f16(uint32_t a, uint8_t imm, struct sq_fp_env *env);
+
 /* ---- double-extended, x87 rules ---- */
 
 /* Rounded to env->precision bits. sub is a - b, div is a / b. */

@@ -194,3 +194,112 @@ uint32_t sq_f64_to_f32(uint64_t a, struct sq_fp_env *env)
 {
     return (uint32_t)widen_or_narrow(a, &sq_fp_f64, &sq_fp_f32, env);
 }
+
+/* --- multiply-add ---------------------------------------------------- */
+
+/* The first NaN of x, y, z. An invalid product counts only if no operand is
+ * a NaN (SDM vol. 1, 14.5.2). */
+static struct sq_fp_parts choose_nan3(const struct sq_fp_parts *x,
+                                      const struct sq_fp_parts *y,
+                                      const struct sq_fp_parts *z,
+                                      struct sq_fp_env *env)
+{
+    if (x->cls == SQ_FPC_SNAN || y->cls == SQ_FPC_SNAN ||
+        z->cls == SQ_FPC_SNAN)
+        sq_fp_raise(env, SQ_FP_IE);
+    return sq_fp_quieted(sq_fp_is_nan(x) ? *x : sq_fp_is_nan(y) ? *y : *z);
+}
+
+static struct sq_fp_parts fused(struct sq_fp_parts x, struct sq_fp_parts y,
+                                struct sq_fp_parts z,
+                                const struct sq_fp_format *f,
+                                struct sq_fp_env *env)
+{
+    bool sign = x.sign != y.sign;
+    bool infinite = x.cls == SQ_FPC_INF || y.cls == SQ_FPC_INF;
+    bool zero = x.cls == SQ_FPC_ZERO || y.cls == SQ_FPC_ZERO;
+    struct sq_fp_raw r = {.sign = sign};
+
+    if ((infinite && zero) ||
+        (infinite && z.cls == SQ_FPC_INF && z.sign != sign)) {
+        sq_fp_raise(env, SQ_FP_IE);
+        return sq_fp_indefinite();
+    }
+    if (sq_fp_raise(env, sq_fp_de(&x) | sq_fp_de(&y) | sq_fp_de(&z)))
+        return x;
+    if (infinite)
+        return sq_fp_special(SQ_FPC_INF, sign);
+    if (z.cls == SQ_FPC_INF)
+        return z;
+    if (zero && z.cls == SQ_FPC_ZERO) {
+        if (sign != z.sign)
+            z.sign = env->rounding == SQ_FP_DOWN;
+        return z;
+    }
+    if (!zero) {
+        r.sig = (sq_fp_u128)x.sig * y.sig;
+        r.exp = x.exp + y.exp + 1;
+        r = sq_fp_normalise(r);
+    }
+    /* The product has at most 106 bits: none is lost before the sum. */
+    if (z.cls != SQ_FPC_ZERO)
+        r = sq_fp_raw_add(r, sq_fp_to_raw(z));
+    if (r.sig == 0)
+        return sq_fp_special(SQ_FPC_ZERO, env->rounding == SQ_FP_DOWN);
+    return sq_fp_round(r, f, f->frac_bits + 1u, env);
+}
+
+static inline uint64_t muladd(uint64_t a, uint64_t b, uint64_t c,
+                              unsigned negate, const struct sq_fp_format *f,
+                              struct sq_fp_env *env)
+{
+    struct sq_fp_parts x = operand(a, f, env), y = operand(b, f, env);
+    struct sq_fp_parts z = operand(c, f, env);
+
+    if (sq_fp_is_nan(&x) || sq_fp_is_nan(&y) || sq_fp_is_nan(&z))
+        return sq_fp_pack(choose_nan3(&x, &y, &z, env), f);
+    x.sign ^= negate & SQ_FP_NEGATE_PRODUCT;
+    z.sign ^= !!(negate & SQ_FP_NEGATE_ADDEND);
+    return sq_fp_pack(fused(x, y, z, f, env), f);
+}
+
+uint32_t sq_f32_muladd(uint32_t a, uint32_t b, uint32_t c, unsigned negate,
+                       struct sq_fp_env *env)
+{
+    return (uint32_t)muladd(a, b, c, negate, &sq_fp_f32, env);
+}
+
+uint64_t sq_f64_muladd(uint64_t a, uint64_t b, uint64_t c, unsigned negate,
+                       struct sq_fp_env *env)
+{
+    return muladd(a, b, c, negate, &sq_fp_f64, env);
+}
+
+/* --- binary16 -------------------------------------------------------- */
+
+static const struct sq_fp_format f16 = {-14, 15, 10, 5, SQ_FPT_SSE};
+
+/* Exact; denormals are numbers like others (SDM vol. 1, 14.4.1). */
+uint32_t sq_f16_to_f32(uint16_t a, struct sq_fp_env *env)
+{
+    struct sq_fp_parts p = sq_fp_unpack(a, &f16);
+
+    if (sq_fp_is_nan(&p))
+        p = choose_nan(&p, &p, env);
+    return (uint32_t)sq_fp_pack(p, &sq_fp_f32);
+}
+
+uint16_t sq_f32_to_f16(uint32_t a, uint8_t imm, struct sq_fp_env *env)
+{
+    bool ftz = env->ftz;
+    uint8_t rounding = env->rounding;
+    uint64_t r;
+
+    if (!(imm & SQ_FP_ROUND_CURRENT))
+        env->rounding = imm & 3;
+    env->ftz = false;
+    r = widen_or_narrow(a, &sq_fp_f32, &f16, env);
+    env->ftz = ftz;
+    env->rounding = rounding;
+    return (uint16_t)r;
+}

@@ -24,31 +24,49 @@
 #define SANITIZED 0
 #endif
 
+/* Hosts may be set up to make no memory file executable that does not ask
+ * for it; kernels before 6.3 do not know the flag. */
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10u
+#endif
+
+static int code_file(void)
+{
+    int fd = memfd_create("squib-code", MFD_CLOEXEC | MFD_EXEC);
+
+    return fd < 0 && errno == EINVAL ? memfd_create("squib-code", MFD_CLOEXEC)
+                                     : fd;
+}
+
+static void *map_file(int fd, int prot)
+{
+    void *p = mmap(NULL, SQ_JIT_CODE_LEN, PROT_READ | prot, MAP_SHARED, fd, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
 static int map_code(struct sq_jit *j, struct squib_error *err)
 {
-    int fd = memfd_create("squib-code", MFD_CLOEXEC);
-    void *rw, *rx;
+    int fd = code_file(), e = 0;
 
-    if (fd < 0)
-        return sq_err_os(err, SQUIB_E_NOSUPPORT, errno, "executable memory");
-    if (ftruncate(fd, SQ_JIT_CODE_LEN)) {
-        int rc = sq_err_os(err, SQUIB_E_NOSUPPORT, errno,
-                           "executable memory");
-
+    if (fd < 0 || ftruncate(fd, SQ_JIT_CODE_LEN) ||
+        !(j->rw = map_file(fd, PROT_WRITE)) ||
+        !(j->rx = map_file(fd, PROT_EXEC)))
+        e = errno;
+    if (fd >= 0)
         close(fd);
-        return rc;
-    }
-    rw = mmap(NULL, SQ_JIT_CODE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-              0);
-    rx = mmap(NULL, SQ_JIT_CODE_LEN, PROT_READ | PROT_EXEC, MAP_SHARED, fd,
-              0);
-    close(fd);
-    j->rw = rw == MAP_FAILED ? NULL : rw;
-    j->rx = rx == MAP_FAILED ? NULL : rx;
-    if (j->rw && j->rx)
+    if (!e)
         return 0;
-    return sq_err_set(err, SQUIB_E_NOSUPPORT,
-                      "the host refuses executable memory");
+    return sq_err_os(err, SQUIB_E_NOSUPPORT, e, "interpreting, as the host "
+                     "refuses executable memory");
+}
+
+static void unmap_code(struct sq_jit *j)
+{
+    if (j->rw)
+        munmap(j->rw, SQ_JIT_CODE_LEN);
+    if (j->rx)
+        munmap((void *)(uintptr_t)j->rx, SQ_JIT_CODE_LEN);
 }
 
 static void *table(size_t len)
@@ -59,19 +77,40 @@ static void *table(size_t len)
     return p == MAP_FAILED ? NULL : p;
 }
 
-int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
+/* What the host's processor and this build must be. */
+static int check_host(struct squib_error *err)
 {
-    struct sq_jit *j;
-    int rc;
-
     /* It cannot follow jumps from one stack to another. */
     if (SANITIZED)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
-                          "no translator under the address sanitizer");
+                          "interpreting, as the address sanitizer allows "
+                          "no translator");
     if (!__builtin_cpu_supports("popcnt") ||
         !__builtin_cpu_supports("sse4.2"))
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
-                          "the translator needs SSE4.2 and POPCNT");
+                          "interpreting, as the host's processor lacks "
+                          "SSE4.2 or POPCNT");
+    return 0;
+}
+
+int sq_jit_check(struct squib_error *err)
+{
+    struct sq_jit j = {0};
+    int rc = check_host(err);
+
+    if (!rc)
+        rc = map_code(&j, err);
+    unmap_code(&j);
+    return rc;
+}
+
+int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
+{
+    struct sq_jit *j;
+    int rc = check_host(err);
+
+    if (rc)
+        return rc;
     j = calloc(1, sizeof(*j));
     if (!j)
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
@@ -88,6 +127,8 @@ int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
     }
     j->heat = heat;
+    c->js.stop = UINT32_MAX;
+    c->translated = sq_jit_run;
     sq_jit_emit_stubs(j);
     sq_jit_forget(c);
     return 0;
@@ -100,10 +141,8 @@ void sq_jit_free(struct sq_x86_cpu *c)
     if (!j)
         return;
     c->jit = NULL;
-    if (j->rw)
-        munmap(j->rw, SQ_JIT_CODE_LEN);
-    if (j->rx)
-        munmap((void *)(uintptr_t)j->rx, SQ_JIT_CODE_LEN);
+    c->translated = NULL;
+    unmap_code(j);
     if (j->sites)
         munmap(j->sites, SQ_JIT_SITES_MAX * sizeof(*j->sites));
     if (j->links)

@@ -56,6 +56,30 @@ static void head(struct sq_emit *e, uint32_t opc, unsigned flags,
     sq_emit_u8(e, (uint8_t)opc);
 }
 
+static void vex_head(struct sq_emit *e, uint32_t opc, unsigned flags,
+                     unsigned reg, unsigned v, unsigned index, unsigned rm)
+{
+    uint8_t prefix = (uint8_t)(opc >> 16);
+    unsigned pp = prefix == 0x66   ? 1
+                  : prefix == 0xf3 ? 2
+                  : prefix == 0xf2 ? 3
+                                   : 0;
+
+    sq_emit_u8(e, 0xc4);
+    sq_emit_u8(e, (uint8_t)((~reg & 8) << 4 | (~index & 8) << 3 |
+                            (~rm & 8) << 2 | (opc >> 8 & 0x1f)));
+    sq_emit_u8(e, (uint8_t)((flags & SQ_E_W ? 0x80 : 0) | (~v & 15) << 3 |
+                            (flags & SQ_E_L ? 4 : 0) | pp));
+    sq_emit_u8(e, (uint8_t)opc);
+}
+
+void sq_emit_vex_rr(struct sq_emit *e, uint32_t opc, unsigned flags,
+                    unsigned reg, unsigned v, unsigned rm)
+{
+    vex_head(e, opc, flags, reg, v, 0, rm);
+    sq_emit_u8(e, (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7)));
+}
+
 void sq_emit_rr(struct sq_emit *e, uint32_t opc, unsigned flags,
                 unsigned reg, unsigned rm)
 {
@@ -63,14 +87,13 @@ void sq_emit_rr(struct sq_emit *e, uint32_t opc, unsigned flags,
     sq_emit_u8(e, (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7)));
 }
 
-void sq_emit_rm(struct sq_emit *e, uint32_t opc, unsigned flags,
-                unsigned reg, struct sq_emit_mem m)
+/* ModRM, SIB and displacement. */
+static void operand(struct sq_emit *e, unsigned reg, struct sq_emit_mem m)
 {
     bool base = m.base != H_NONE, index = m.index != H_NONE;
     bool sib = index || !base || (m.base & 7) == H_SP;
     uint8_t field = (uint8_t)((reg & 7) << 3), mod;
 
-    head(e, opc, flags, reg, index ? m.index : 0u, base ? m.base : 0u);
     if (!base)
         mod = 0; /* 32 bits of displacement */
     else if (m.disp == 0 && (m.base & 7) != H_BP)
@@ -88,6 +111,22 @@ void sq_emit_rm(struct sq_emit *e, uint32_t opc, unsigned flags,
         sq_emit_u8(e, (uint8_t)m.disp);
     else if (mod == 0x80 || !base)
         sq_emit_u32(e, (uint32_t)m.disp);
+}
+
+void sq_emit_rm(struct sq_emit *e, uint32_t opc, unsigned flags,
+                unsigned reg, struct sq_emit_mem m)
+{
+    head(e, opc, flags, reg, m.index != H_NONE ? m.index : 0u,
+         m.base != H_NONE ? m.base : 0u);
+    operand(e, reg, m);
+}
+
+void sq_emit_vex_rm(struct sq_emit *e, uint32_t opc, unsigned flags,
+                    unsigned reg, unsigned v, struct sq_emit_mem m)
+{
+    vex_head(e, opc, flags, reg, v, m.index != H_NONE ? m.index : 0u,
+             m.base != H_NONE ? m.base : 0u);
+    operand(e, reg, m);
 }
 
 void sq_emit_mov(struct sq_emit *e, unsigned to, unsigned from)

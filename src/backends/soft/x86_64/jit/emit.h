@@ -33,6 +33,7 @@ enum {
     SQ_E_O16 = 2,  /* 66 */
     SQ_E_LOCK = 4, /* F0 */
     SQ_E_REX = 8,  /* REX though nothing in it: SPL..DIL */
+    SQ_E_L = 16,   /* VEX.L: 256 bits */
 };
 
 struct sq_emit_mem { /* [base + index << scale + disp] */
@@ -53,6 +54,13 @@ void sq_emit_rr(struct sq_emit *e, uint32_t opc, unsigned flags,
                 unsigned reg, unsigned rm);
 void sq_emit_rm(struct sq_emit *e, uint32_t opc, unsigned flags,
                 unsigned reg, struct sq_emit_mem m);
+
+/* The same with a VEX prefix: SQ_E_W, SQ_E_L; v is the second source (the
+ * VEX.vvvv field), 0 when there is none. */
+void sq_emit_vex_rr(struct sq_emit *e, uint32_t opc, unsigned flags,
+                    unsigned reg, unsigned v, unsigned rm);
+void sq_emit_vex_rm(struct sq_emit *e, uint32_t opc, unsigned flags,
+                    unsigned reg, unsigned v, struct sq_emit_mem m);
 
 /* 64-bit moves and frequent shapes. */
 void sq_emit_mov(struct sq_emit *e, unsigned to, unsigned from);

@@ -108,6 +108,20 @@ static uint8_t *look_up(struct sq_tr *t, int32_t pop)
 #undef ENTRY
 }
 
+/* Jumps to R9, through C if the jump cache does not have it. */
+static void jump_r9(struct sq_tr *t, int32_t pop, bool raises)
+{
+    uint32_t site = sq_tr_site(t, 0, false);
+    uint8_t *at = look_up(t, pop);
+
+    t->j->sites[site].pop = pop;
+    if (!raises)
+        t->j->sites[site].in.exec = NULL;
+    sq_emit_patch(at, t->e.at);
+    number(t, site);
+    to_stub(t, t->j->miss);
+}
+
 static void jump_far(struct sq_tr *t, int64_t to)
 {
     struct sq_emit *e = &t->e;
@@ -120,7 +134,7 @@ static void jump_far(struct sq_tr *t, int64_t to)
         sq_emit_mov_imm(e, H_10, (uint64_t)to);
         sq_emit_rr(e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9, H_10);
     }
-    sq_emit_patch(look_up(t, 0), t->j->rw + t->j->exit_r9);
+    jump_r9(t, 0, false);
 }
 
 void sq_tr_jump(struct sq_tr *t, unsigned cc, int64_t to)
@@ -143,9 +157,7 @@ void sq_tr_jump(struct sq_tr *t, unsigned cc, int64_t to)
 
 void sq_tr_jump_indirect(struct sq_tr *t, int32_t pop)
 {
-    uint32_t site = sq_tr_site(t, 0, false);
-
-    sq_tr_cold(t, COLD_INTERP, look_up(t, pop))->site = site;
+    jump_r9(t, pop, true);
 }
 
 /* --- what was put off ---------------------------------------------------- */
@@ -201,6 +213,14 @@ static void emit_cold(struct sq_tr *t, const struct sq_tr_cold *cold)
         sq_emit_rm(e, SQ_OPC(0, 0, 0x81), 0, 0, sq_jit_cpu(CPU(js.fuel)));
         sq_emit_u32(e, t->n);
         leave_at(t, t->start, j->exit_fuel);
+        break;
+    case COLD_XMM: /* or back with what has not run, to leave */
+        sq_emit_rm(e, SQ_OPC(0, 0, 0xc7), 0, 0, sq_jit_cpu(CPU(js.tmp)));
+        sq_emit_u32(e, t->n - cold->index);
+        number(t, t->op[cold->index].in.off);
+        sq_emit_mov_imm(e, H_9, (uint64_t)(uintptr_t)(
+                                    j->rx + (cold->back - j->rw)));
+        to_stub(t, j->xmm_in);
         break;
     case COLD_LINK: link(t, cold); break;
     case COLD_STACK: {

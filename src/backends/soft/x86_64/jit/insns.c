@@ -112,6 +112,40 @@ static void op_rm(struct sq_tr *t)
         sq_emit_store(e, HOME(op->in.rm / 8), H_9);
 }
 
+/* The offset in bits is signed and counts from the operand's address (SDM
+ * vol. 2, 3.1.1.9). */
+static void op_bt_m(struct sq_tr *t)
+{
+    const struct sq_jit_op *op = sq_tr_op(t);
+    struct sq_emit *e = &t->e;
+    unsigned fl = size_flags(op);
+    bool wide = op->size == 8;
+
+    sq_tr_ea(t);
+    if (wide)
+        sq_emit_mov(e, H_10, bring(t, op->in.reg, H_10, ROLE_R));
+    else
+        sq_emit_rr(e, SQ_OPC(0, 0, 0x63), SQ_E_W, H_10, /* MOVSXD */
+                   bring(t, op->in.reg, H_10, ROLE_R));
+    sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), SQ_E_W, 7, H_10); /* SAR */
+    sq_emit_u8(e, wide ? 6 : 5);
+    sq_emit_lea(e, H_9,
+                (struct sq_emit_mem){H_9, H_10, wide ? 3 : 2, 0});
+    sq_tr_check(t, op->size, op->rm_role & ROLE_W);
+    if (op->locked)
+        sq_tr_check_aligned(t, op->size);
+    sq_emit_mov(e, H_10, bring(t, op->in.reg, H_10, ROLE_R));
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x83), 0, 4, H_10); /* AND */
+    sq_emit_u8(e, wide ? 63 : 31);
+    if (t->live[t->k + 1] & ~op->wr) { /* ZF stays */
+        sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_10);
+        sq_tr_flags_restore(t);
+        sq_emit_load(e, H_10, sq_jit_cpu(CPU(js.tmp)));
+    }
+    sq_emit_rm(e, op->opc, fl | (op->in.flags & IF_LOCK ? SQ_E_LOCK : 0u),
+               H_10, (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+}
+
 /* --- others -------------------------------------------------------------- */
 
 static void op_plain(struct sq_tr *t)
@@ -236,7 +270,10 @@ static void op_push(struct sq_tr *t)
     const struct sq_jit_op *op = sq_tr_op(t);
     unsigned h;
 
-    if (op->kind == JK_PUSH_M) {
+    if (op->kind == JK_PUSHF) {
+        sq_tr_rflags(t);
+        sq_emit_store(&t->e, sq_jit_cpu(CPU(js.tmp)), H_10);
+    } else if (op->kind == JK_PUSH_M) {
         sq_tr_ea(t);
         sq_tr_check(t, 8, false);
         sq_emit_load(&t->e, H_9, at_r9);
@@ -246,7 +283,7 @@ static void op_push(struct sq_tr *t)
     if (op->kind == JK_PUSH_I) {
         sq_emit_rm(&t->e, SQ_OPC(0, 0, 0xc7), SQ_E_W, 0, at_r9);
         sq_emit_u32(&t->e, (uint32_t)op->in.imm);
-    } else if (op->kind == JK_PUSH_M) {
+    } else if (op->kind == JK_PUSH_M || op->kind == JK_PUSHF) {
         sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.tmp)));
         sq_emit_store(&t->e, at_r9, H_10);
     } else {
@@ -415,9 +452,11 @@ static bool loses_flags(const struct sq_jit_op *op)
     case JK_MOVI:
     case JK_BSWAP:
     case JK_PLAIN:
+    case JK_SWAPGS:
     case JK_JCC:
     case JK_JMP: return false;
-    case JK_RM: return op->mem;
+    case JK_RM:
+    case JK_SSE: return op->mem;
     default: return true;
     }
 }
@@ -444,8 +483,13 @@ static void emit(struct sq_tr *t)
     case JK_BSWAP: op_bswap(t); break;
     case JK_DIV:
     case JK_IDIV: op_div(t); break;
+    case JK_BT_M: op_bt_m(t); break;
+    case JK_REP: sq_tr_rep(t); break;
+    case JK_CLI: sq_tr_cli(t); break;
+    case JK_SWAPGS: sq_tr_swapgs(t); break;
     case JK_PUSH:
     case JK_PUSH_I:
+    case JK_PUSHF:
     case JK_PUSH_M: op_push(t); break;
     case JK_POP: op_pop(t); break;
     case JK_LEAVE: op_leave(t); break;
@@ -469,7 +513,8 @@ void sq_tr_insn(struct sq_tr *t)
     uint16_t after = t->live[t->k + 1];
     uint32_t first = t->j->site_count;
 
-    if (op->kind == JK_RM && !encodable(op))
+    if ((op->kind == JK_RM && !encodable(op)) ||
+        (t->user && (op->kind == JK_CLI || op->kind == JK_SWAPGS)))
         op->kind = JK_INTERP;
     if (op->kind == JK_INTERP || op->kind == JK_INTERP_END) {
         if (t->live[t->k])
@@ -477,6 +522,7 @@ void sq_tr_insn(struct sq_tr *t)
         sq_tr_interp_if(t, H_NONE);
         t->host_ok = false;
         t->mem_ok = true;
+        t->xmm_in = false; /* it may have unmasked exceptions */
         t->j->sites[first].done = (uint32_t)(t->e.at - t->j->rw);
         return;
     }

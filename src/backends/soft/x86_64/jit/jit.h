@@ -11,6 +11,10 @@
 
 #include "backends/soft/x86_64/cpu.h"
 
+/* Whether this host has what the translator needs: 0, or an error whose
+ * text says what it refuses. Keeps nothing. Any thread. */
+int sq_jit_check(struct squib_error *err);
+
 /* Makes c->jit; blocks are translated at their `heat`th execution. Returns
  * SQUIB_E_NOSUPPORT where it cannot be; then c->jit stays NULL and the CPU
  * interprets. The 256 KiB below *c must be a stack (vcpu.c). */
@@ -22,7 +26,21 @@ void sq_jit_forget(struct sq_x86_cpu *c);
 /* The jump cache's generations start anew. */
 void sq_jit_forget_jumps(struct sq_x86_cpu *c);
 
-/* Runs from block b on in translated code, at least as far as its head;
+/* Whether b is translated for the current privilege, now if not before. */
+bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b);
+
+/* Enters b's translation, which must be there, for about `fuel`
+ * instructions; with b->n it leaves before the next block. Faults leave by
+ * longjmp. */
+void sq_jit_enter(struct sq_x86_cpu *c, struct sq_x86_block *b, int32_t fuel);
+
+/* The status flags that translated code guarantees before instruction
+ * `index` of b, which is translated, and that the architecture defines
+ * there; b->n: at its end. */
+uint16_t sq_jit_live(struct sq_x86_cpu *c, struct sq_x86_block *b,
+                     unsigned index);
+
+/* Both in one, from block b on in translated code, at least as far as its head;
  * false when b is not translated. c->attn was clear just before. */
 bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b);
 

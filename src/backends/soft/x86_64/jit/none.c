@@ -4,6 +4,13 @@
 
 #include "base/err.h"
 
+int sq_jit_check(struct squib_error *err)
+{
+    return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                      "interpreting, as there is no translator for the "
+                      "host's processor");
+}
+
 int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
 {
     (void)c, (void)heat;
@@ -24,6 +31,24 @@ void sq_jit_forget(struct sq_x86_cpu *c)
 void sq_jit_forget_jumps(struct sq_x86_cpu *c)
 {
     (void)c;
+}
+
+bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b)
+{
+    (void)c, (void)b;
+    return false;
+}
+
+void sq_jit_enter(struct sq_x86_cpu *c, struct sq_x86_block *b, int32_t fuel)
+{
+    (void)c, (void)b, (void)fuel;
+}
+
+uint16_t sq_jit_live(struct sq_x86_cpu *c, struct sq_x86_block *b,
+                     unsigned index)
+{
+    (void)c, (void)b, (void)index;
+    return 0;
 }
 
 bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)

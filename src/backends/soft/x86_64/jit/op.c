@@ -345,13 +345,28 @@ static void map0(struct sq_jit_op *op, struct raw r)
             flags(op, 0, 0);
         }
         break;
+    case 0x9c:
+        if (op->size == 8)
+            op->kind = JK_PUSHF, flags(op, ALL, 0);
+        break;
+    case 0xa4:
+    case 0xa5:
+    case 0xaa:
+    case 0xab:
+        flags(op, 0, 0);
+        if (r.f3 && !(op->in.flags & IF_ASZ32)) {
+            op->kind = JK_REP;
+            op->ext = r.op;
+        }
+        break;
     /* strings and x87: these functions leave flags alone or overwrite
      * them, but read none */
-    case 0xa4 ... 0xa7:
-    case 0xaa ... 0xaf:
+    case 0xa6:
+    case 0xa7:
+    case 0xac ... 0xaf:
     case 0xd8 ... 0xd9:
-    case 0xdc ... 0xdf:
-    case 0xfa: op->rd = 0; break;
+    case 0xdc ... 0xdf: op->rd = 0; break;
+    case 0xfa: op->kind = JK_CLI, flags(op, 0, 0); break;
     default: break;
     }
 }
@@ -381,10 +396,12 @@ static void map1(struct sq_jit_op *op, struct raw r)
     case 0xab:
     case 0xb3:
     case 0xbb:
-        if (op->mem)
-            break; /* the bit may lie beyond the operand */
         rm(op, opc, ROLE_R, r.op == 0xa3 ? ROLE_R : ROLE_RW);
         flags(op, 0, ALL & ~FL_ZF);
+        if (op->mem) {
+            op->kind = op->size > 2 ? JK_BT_M : JK_INTERP;
+            op->rd = op->size > 2 ? 0 : ALL;
+        }
         break;
     case 0xba:
         ext(op, opc, x, x == 4 ? ROLE_R : ROLE_RW, 1);
@@ -436,6 +453,8 @@ static void map1(struct sq_jit_op *op, struct raw r)
         break;
     case 0xbc:
     case 0xbd: /* without a source bit the destination stays */
+        if (r.f3) /* TZCNT, LZCNT */
+            break;
         rm(op, opc, ROLE_RW, ROLE_R);
         flags(op, 0, ALL);
         break;
@@ -445,6 +464,15 @@ static void map1(struct sq_jit_op *op, struct raw r)
             break;
         rm(op, opc, ROLE_RW, ROLE_RW);
         flags(op, 0, ALL);
+        break;
+    case 0xc7: /* CMPXCHG8B, CMPXCHG16B */
+        op->rd = 0;
+        if (!op->mem || x != 1 || r.prefix > 0x66)
+            break;
+        ext(op, opc, 1, ROLE_RW, 0);
+        op->mem_size = op->size == 8 ? 16 : 8;
+        op->locked = true; /* its operand must be aligned, anyway */
+        flags(op, 0, FL_ZF);
         break;
     case 0xc3:
         rm(op, SQ_OPC(0, 0, 0x89), ROLE_R, ROLE_W);
@@ -461,15 +489,15 @@ static void map1(struct sq_jit_op *op, struct raw r)
             op->rd = 0;
         break;
     case 0x01:
-        if (r.modrm == 0xf8) /* SWAPGS */
-            op->rd = 0;
+        if (r.modrm == 0xf8)
+            op->kind = JK_SWAPGS, flags(op, 0, 0);
         break;
     /* SSE, RDTSC, RDMSR, CMPXCHG8B: no flags read */
     case 0x10 ... 0x17:
     case 0x28 ... 0x33:
     case 0x50 ... 0x7f:
     case 0xc2:
-    case 0xc4 ... 0xc7:
+    case 0xc4 ... 0xc6:
     case 0xd0 ... 0xfe: op->rd = 0; break;
     default: break;
     }
@@ -507,7 +535,7 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
         map0(op, r);
     else if (r.map == 1)
         map1(op, r);
-    else
+    else if (r.op != 0xf6) /* ADCX and ADOX read flags */
         op->rd = op->kind == JK_INTERP ? 0 : op->rd;
     if (op->kind == JK_INTERP && r.map)
         sq_jit_sse(op, r.prefix, r.map, r.op, r.modrm >> 3 & 7u);

@@ -12,6 +12,10 @@ enum sq_jit_kind {
     JK_PLAIN,      /* no operands to rename: copied */
     JK_MOVI, JK_LEA, JK_NOP, JK_BSWAP, JK_DIV, JK_IDIV,
     JK_SSE,
+    JK_BT_M,   /* a bit string in memory: reg may reach beyond the operand */
+    JK_REP,    /* REP MOVS, REP STOS; see `ext` */
+    JK_CLI, JK_SWAPGS, /* in kernel mode */
+    JK_PUSHF,
     JK_PUSH, JK_PUSH_I, JK_PUSH_M, JK_POP, JK_LEAVE,
     JK_JCC, JK_JMP, JK_CALL, JK_JMP_I, JK_CALL_I, JK_RET, /* end a block */
 };
@@ -33,7 +37,7 @@ struct sq_jit_op {
     uint8_t imm_len;
     bool locked;      /* by prefix or by nature */
     uint8_t form;     /* JK_SSE: see sse.c */
-    bool aligned, fp;
+    bool aligned;   /* and its memory operand must be */
     /* status flags: read; certainly overwritten; whether it changes any */
     uint16_t rd, wr;
     bool touches;

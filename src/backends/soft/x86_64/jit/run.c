@@ -3,6 +3,7 @@
 #include "backends/soft/x86_64/flags.h"
 #include "backends/soft/x86_64/jit/state.h"
 #include "backends/soft/x86_64/mem.h"
+#include "backends/soft/x86_64/strings.h"
 
 /* Instructions between two looks at the clock. */
 #define FUEL 16384
@@ -53,6 +54,8 @@ static struct sq_x86_insn *one(struct sq_x86_cpu *c,
     b->insn[1] = (struct sq_x86_insn){
         .exec = end_of_one, .off = (uint16_t)(s->in.off + s->in.len)};
     c->block = b;
+    if (SQ_UNLIKELY(s->index >= c->js.stop))
+        sq_x86_stop_at(c, b->insn);
     return b->insn;
 }
 
@@ -60,8 +63,70 @@ static struct sq_x86_insn *one(struct sq_x86_cpu *c,
  * exceptions that the guest does not mask. */
 static void look_at_sse(struct sq_x86_cpu *c)
 {
-    c->js.no_sse = c->cr0 & (CR0_EM | CR0_TS) || !(c->cr4 & CR4_OSFXSR);
-    c->js.no_fp = c->js.no_sse || ~c->mxcsr & 0x1f80;
+    c->js.no_xmm = c->cr0 & (CR0_EM | CR0_TS) ||
+                   !(c->cr4 & CR4_OSFXSR) || ~c->mxcsr & 0x1f80;
+}
+
+/* Translations are for 64-bit code and privilege levels 0 and 3. */
+static bool may_run(const struct sq_x86_cpu *c)
+{
+    return c->code64 && (c->cpl == 0 || c->cpl == 3);
+}
+
+static struct sq_x86_jjc *jjc_at(struct sq_x86_cpu *c, uint64_t gva)
+{
+    return &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
+                      (SQ_JJC_SIZE - 1)];
+}
+
+static void enter_jump(struct sq_x86_cpu *c, const struct sq_x86_block *b,
+                       bool user)
+{
+    uint64_t gva = c->gpr[SQ_RIP];
+    struct sq_x86_jjc *e = jjc_at(c, gva);
+
+    e->gva = gva;
+    e->key = c->jc_key;
+    e->page = gva & ~0xfffull;
+    e->code = c->jit->rx + b->jit[user];
+    e->gen_at = &b->page->gen;
+    e->gen = b->gen;
+}
+
+/* Where translated code goes on at RIP, with the registers in gpr[]: in
+ * translated code, or out to the run loop. */
+static const void *go_on(struct sq_x86_cpu *c)
+{
+    uint64_t gva = c->gpr[SQ_RIP];
+    const struct sq_x86_jjc *e = jjc_at(c, gva);
+    const struct sq_x86_jc *jc;
+    bool user = c->cpl == 3;
+
+    c->js.xmm_back = false;
+    if (!may_run(c) ||
+        atomic_load_explicit(&c->attn, memory_order_relaxed))
+        return c->jit->rx + c->jit->exit_clean;
+    if (e->gva != gva || e->key != c->jc_key ||
+        atomic_load_explicit(e->gen_at, memory_order_relaxed) != e->gen) {
+        jc = sq_x86_jc_at(c, gva);
+        if (jc->key != (gva ^ c->jc_key) || !sq_block_fresh(jc->block) ||
+            jc->block->jit[user] <= SQ_JIT_NEVER)
+            return c->jit->rx + c->jit->exit_clean;
+        enter_jump(c, jc->block, user);
+    }
+    c->js.page = e->page;
+    return e->code;
+}
+
+const void *sq_jit_miss(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
+{
+    const struct sq_jit_site *s = &c->jit->sites[site];
+
+    if (!sq_canonical(gva) && s->in.exec)
+        return sq_jit_interp(c, site); /* which raises what is due */
+    c->gpr[R_SP] += (uint64_t)(int64_t)s->pop;
+    c->gpr[SQ_RIP] = gva;
+    return go_on(c);
 }
 
 static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
@@ -70,8 +135,14 @@ static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
     i->exec(c, i);
     look_at_sse(c);
     flags_out(c);
-    if (s->end || i[1].exec != end_of_one)
+    if (c->js.no_xmm)
+        c->js.xmm_back = false;
+    if (i[1].exec != end_of_one) {
+        c->js.xmm_back = false;
         return c->jit->rx + c->jit->exit_clean;
+    }
+    if (s->end)
+        return go_on(c);
     return c->jit->rx + s->done;
 }
 
@@ -109,52 +180,52 @@ static void link_up(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
         sq_emit_patch(l->at, c->jit->rw + b->jit[user]);
 }
 
-static void enter_jump(struct sq_x86_cpu *c, struct sq_x86_block *b,
-                       bool user)
-{
-    uint64_t gva = c->gpr[SQ_RIP];
-    struct sq_x86_jjc *e =
-        &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
-                   (SQ_JJC_SIZE - 1)];
-
-    e->gva = gva;
-    e->key = c->jc_key;
-    e->page = gva & ~0xfffull;
-    e->code = c->jit->rx + b->jit[user];
-    e->gen_at = &b->page->gen;
-    e->gen = b->gen;
-}
-
-bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
+bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b)
 {
     bool user = c->cpl == 3;
-    struct sq_jit *j = c->jit;
-    void (*enter)(struct sq_x86_cpu *, const void *);
 
+    if (!may_run(c))
+        goto no;
     if (b->jit[user] <= SQ_JIT_NEVER) {
-        if (b->jit[user] == SQ_JIT_NEVER || b->mode != MODE_64 ||
-            b->crosses || ++b->heat < j->heat)
+        if (b->jit[user] == SQ_JIT_NEVER || b->crosses ||
+            ++b->heat < c->jit->heat)
             goto no;
         b->heat = 0;
         sq_jit_translate(c, b, user);
         if (b->jit[user] <= SQ_JIT_NEVER)
             goto no;
     }
+    look_at_sse(c);
+    if (!b->xmm || !c->js.no_xmm)
+        return true;
+no:
+    c->js.link = 0;
+    return false;
+}
+
+void sq_jit_enter(struct sq_x86_cpu *c, struct sq_x86_block *b, int32_t fuel)
+{
+    bool user = c->cpl == 3;
+    struct sq_jit *j = c->jit;
+    void (*enter)(struct sq_x86_cpu *, const void *);
+
     if (c->js.link)
         link_up(c, b, user);
     enter_jump(c, b, user);
     flags_out(c);
-    look_at_sse(c);
+    c->js.xmm_in = c->js.xmm_back = false;
     c->js.page = c->gpr[SQ_RIP] & ~0xfffull;
-    if (c->js.fuel <= SQ_BLOCK_INSNS_MAX)
-        c->js.fuel = FUEL;
-    c->js.fuel_then = c->js.fuel;
+    c->js.fuel = c->js.fuel_then = fuel;
     *(const void **)(void *)&enter = j->rx + j->enter;
     enter(c, j->rx + b->jit[user]);
     count_in(c);
     flags_in(c);
+}
+
+bool sq_jit_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
+{
+    if (!sq_jit_ready(c, b))
+        return false;
+    sq_jit_enter(c, b, c->js.fuel > SQ_BLOCK_INSNS_MAX ? c->js.fuel : FUEL);
     return true;
-no:
-    c->js.link = 0;
-    return false;
 }

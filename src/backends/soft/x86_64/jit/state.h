@@ -20,6 +20,7 @@ struct sq_jit_site {
     uint8_t len;    /* of the access */
     bool write;
     bool end; /* the instruction ends the block: RIP is in gpr[] after it */
+    int32_t pop; /* a jump by R9: what it adds to RSP */
 };
 
 /* A jump within a guest page whose target was not translated yet. */
@@ -45,7 +46,7 @@ struct sq_jit {
     uint32_t site_count, link_count;
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
-    uint32_t slow, interp;
+    uint32_t slow, interp, miss, xmm_in;
     /* a block of one instruction and an end, for the interpreter */
     _Alignas(16) uint8_t one[sizeof(struct sq_x86_block) +
                              2 * sizeof(struct sq_x86_insn)];
@@ -85,5 +86,7 @@ uint16_t sq_jit_flags_needed(struct sq_x86_cpu *c, struct sq_x86_block *b,
 /* Slow paths: return where translated code goes on. (slow.c) */
 const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva);
 const void *sq_jit_interp(struct sq_x86_cpu *c, uint32_t site);
+/* A jump to gva that the jump cache does not have. */
+const void *sq_jit_miss(struct sq_x86_cpu *c, uint32_t site, uint64_t gva);
 
 #endif

@@ -49,20 +49,76 @@ static void mxcsr(struct sq_emit *e, unsigned what, int32_t off)
     sq_emit_rm(e, SQ_OPC(0, 1, 0xae), 0, what, sq_jit_cpu(off));
 }
 
+/* Jumps, unless the byte is set; returns the displacement. */
+static uint8_t *unless(struct sq_emit *e, int32_t off)
+{
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x80), 0, 7, sq_jit_cpu(off));
+    sq_emit_u8(e, 0);
+    return sq_emit_jump(e, 4);
+}
+
+static void set(struct sq_emit *e, int32_t off, bool v)
+{
+    sq_emit_rm(e, SQ_OPC(0, 0, 0xc6), 0, 0, sq_jit_cpu(off));
+    sq_emit_u8(e, v);
+}
+
+/* All vector registers and MXCSR between the CPU and the host. */
+static void xmm_move(struct sq_emit *e, bool in)
+{
+    bool avx = __builtin_cpu_supports("avx");
+
+    _Static_assert(offsetof(struct sq_x86_cpu, ymm) % 32 == 0, "MOVAPS");
+    for (unsigned n = 0; n < 16; n++) {
+        struct sq_emit_mem m = sq_jit_cpu(CPU(ymm) + (int32_t)n * 32);
+        uint32_t opc = SQ_OPC(0, 1, in ? 0x28 : 0x29);
+
+        if (avx)
+            sq_emit_vex_rm(e, opc, SQ_E_L, n, 0, m);
+        else
+            sq_emit_rm(e, opc, 0, n, m);
+    }
+    if (avx && !in) { /* VZEROUPPER: SSE code in C would be slow else */
+        sq_emit_u8(e, 0xc5);
+        sq_emit_u8(e, 0xf8);
+        sq_emit_u8(e, 0x77);
+    }
+    mxcsr(e, MXCSR_STORE, in ? CPU(js.host_mxcsr) : CPU(mxcsr));
+    mxcsr(e, MXCSR_LOAD, in ? CPU(mxcsr) : CPU(js.host_mxcsr));
+    set(e, CPU(js.xmm_in), in);
+}
+
+static void xmm_in(struct sq_emit *e)
+{
+    xmm_move(e, true);
+}
+
+static void xmm_out(struct sq_emit *e)
+{
+    xmm_move(e, false);
+}
+
 /* Calls fn(c, r10, r9) with the guest's registers in gpr[] and goes on where
  * it says, with R9 = js.ptr. */
 static void call_out(struct sq_emit *e, uint64_t fn)
 {
+    uint8_t *out, *stay;
+
     spill(e);
-    mxcsr(e, MXCSR_STORE, CPU(mxcsr));
-    mxcsr(e, MXCSR_LOAD, CPU(js.host_mxcsr));
+    out = unless(e, CPU(js.xmm_in));
+    set(e, CPU(js.xmm_back), true);
+    xmm_out(e);
+    sq_emit_patch(out, e->at);
     sq_emit_mov(e, H_DI, H_SP);
     sq_emit_rr(e, SQ_OPC(0, 0, 0x8b), 0, H_SI, H_10);
     sq_emit_mov(e, H_DX, H_9);
     sq_emit_mov_imm(e, H_AX, fn);
     sq_emit_rr(e, SQ_OPC(0, 0, 0xff), 0, 2, H_AX);
     sq_emit_store(e, sq_jit_cpu(CPU(js.go_on)), H_AX);
-    mxcsr(e, MXCSR_LOAD, CPU(mxcsr));
+    stay = unless(e, CPU(js.xmm_back));
+    set(e, CPU(js.xmm_back), false);
+    xmm_in(e);
+    sq_emit_patch(stay, e->at);
     reload(e);
     sq_emit_load(e, H_9, sq_jit_cpu(CPU(js.ptr)));
     sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 4, sq_jit_cpu(CPU(js.go_on)));
@@ -71,6 +127,7 @@ static void call_out(struct sq_emit *e, uint64_t fn)
 void sq_jit_emit_stubs(struct sq_jit *j)
 {
     struct sq_emit e = {j->rw, j->rw + 4096, false};
+    uint8_t *at;
     const size_t n = sizeof(saved);
 
     /* enter(c, code): the System V convention */
@@ -81,15 +138,14 @@ void sq_jit_emit_stubs(struct sq_jit *j)
                   H_SP);
     sq_emit_mov(&e, H_SP, H_DI);
     sq_emit_mov(&e, H_10, H_SI);
-    mxcsr(&e, MXCSR_STORE, CPU(js.host_mxcsr));
-    mxcsr(&e, MXCSR_LOAD, CPU(mxcsr));
     reload(&e);
     sq_emit_rr(&e, SQ_OPC(0, 0, 0xff), 0, 4, H_10);
 
     /* with the guest's registers in gpr[] */
     j->exit_clean = here(j, &e);
-    mxcsr(&e, MXCSR_STORE, CPU(mxcsr));
-    mxcsr(&e, MXCSR_LOAD, CPU(js.host_mxcsr));
+    at = unless(&e, CPU(js.xmm_in));
+    xmm_out(&e);
+    sq_emit_patch(at, e.at);
     sq_emit_load(&e, H_SP, sq_jit_cpu(CPU(js.host_sp)));
     for (size_t k = n; k-- > 0;)
         pop(&e, saved[k]);
@@ -122,5 +178,19 @@ void sq_jit_emit_stubs(struct sq_jit *j)
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_slow);
     j->interp = here(j, &e);
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_interp);
+    j->miss = here(j, &e);
+    call_out(&e, (uint64_t)(uintptr_t)sq_jit_miss);
+
+    /* Brings XMM registers in and goes on at R9. Where that must not be,
+     * leaves at page + R10; js.tmp instructions did not run. */
+    j->xmm_in = here(j, &e);
+    at = unless(&e, CPU(js.no_xmm));
+    sq_emit_load(&e, H_9, sq_jit_cpu(CPU(js.tmp)));
+    sq_emit_rm(&e, SQ_OPC(0, 0, 0x01), 0, H_9, sq_jit_cpu(CPU(js.fuel)));
+    sq_emit_mov(&e, H_9, H_10);
+    jump_to(j, &e, j->exit_at);
+    sq_emit_patch(at, e.at);
+    xmm_in(&e);
+    sq_emit_rr(&e, SQ_OPC(0, 0, 0xff), 0, 4, H_9);
     j->stubs_len = (size_t)(e.at - j->rw);
 }

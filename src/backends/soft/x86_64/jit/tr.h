@@ -11,6 +11,7 @@ enum sq_tr_cold_kind {
     COLD_INTERP, /* the interpreter takes the instruction */
     COLD_DONE,   /* back from there: flags to the host */
     COLD_ATTN, COLD_FUEL, /* the block's head leaves */
+    COLD_XMM,    /* brings XMM registers in and goes back */
     COLD_LINK,   /* jump to page offset `to`, not translated yet */
     COLD_STACK,  /* pushes or pops one by one; `to` of them */
     COLD_FAR,    /* jump to page base + `to` on another page */
@@ -22,8 +23,8 @@ struct sq_tr_cold {
     uint32_t site;
     int32_t tag; /* COLD_CHECK: tag's offset in the CPU */
     int64_t to;
-    const uint8_t *back; /* COLD_DONE, COLD_STACK: where it goes on */
-    unsigned index;      /* COLD_STACK: the first one */
+    const uint8_t *back; /* COLD_DONE, _STACK, _XMM: where it goes on */
+    unsigned index;      /* COLD_STACK, _XMM: the first, the current one */
 };
 
 #define SQ_TR_COLD_MAX (SQ_BLOCK_INSNS_MAX * 6)
@@ -42,7 +43,7 @@ struct sq_tr {
     /* Where the guest's status flags are: in the host's, in js.flags, or
      * with neither nowhere, which is when nothing reads them. */
     bool host_ok, mem_ok;
-    bool sse_checked; /* in this block, so far */
+    bool xmm_in; /* the guest's XMM registers are in the host's here */
     struct sq_jit_op op[SQ_BLOCK_INSNS_MAX];
     uint16_t live[SQ_BLOCK_INSNS_MAX + 1]; /* before each instruction */
     struct sq_tr_cold cold[SQ_TR_COLD_MAX];
@@ -100,6 +101,16 @@ void sq_tr_insn(struct sq_tr *t);
 /* Pushes or pops from the current instruction on that need one check
  * between them. Returns how many; 0: none, nothing was emitted. */
 unsigned sq_tr_stack_run(struct sq_tr *t);
-void sq_tr_sse(struct sq_tr *t); /* (sse.c) */
+/* (system.c) Only for translations that run in kernel mode: */
+void sq_tr_cli(struct sq_tr *t);
+void sq_tr_swapgs(struct sq_tr *t);
+/* RFLAGS to R10; status flags are in js.flags. */
+void sq_tr_rflags(struct sq_tr *t);
+/* REP MOVS, REP STOS within a page; all else is the interpreter's. */
+void sq_tr_rep(struct sq_tr *t);
+/* (sse.c) */
+void sq_tr_sse(struct sq_tr *t);
+/* Makes sure that the XMM registers are in the host's. Flags are lost. */
+void sq_tr_xmm_in(struct sq_tr *t);
 
 #endif

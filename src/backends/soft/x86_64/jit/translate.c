@@ -62,6 +62,45 @@ static void find_live(struct sq_tr *t)
     }
 }
 
+/* Flags that instructions before `index` left undefined. */
+static uint16_t undefined(const struct sq_tr *t, unsigned index)
+{
+    unsigned off = t->start;
+    uint16_t open = 0;
+
+    for (unsigned k = 0; k < index; k++) {
+        const struct sq_jit_op *op = &t->op[k];
+        struct sq_decode_in in = {
+            .bytes = t->page + off, .avail = 4096 - off, .mode = MODE_64};
+        const struct sq_x86_row *row = NULL;
+        struct sq_x86_insn i;
+
+        off += op->in.len;
+        if (sq_x86_decode(&in, &i, &row) != DECODE_OK)
+            continue;
+        open = (uint16_t)((open & ~op->wr) | row->undefined);
+        /* Rotates by more than one. */
+        if (row->name[0] == 'r' && (row->name[1] == 'o' || row->name[1] == 'c'))
+            open |= FL_OF;
+    }
+    return open;
+}
+
+uint16_t sq_jit_live(struct sq_x86_cpu *c, struct sq_x86_block *b,
+                     unsigned index)
+{
+    struct sq_soft_slot *s = sq_soft_slot_of(c->vm, b->pa);
+    struct sq_tr t = {.c = c, .b = b, .start = (unsigned)(b->pa & 0xfff)};
+
+    if (!s)
+        return 0;
+    t.page = s->hva + ((b->pa & ~0xfffull) - s->gpa);
+    if (!read_ops(&t))
+        return 0;
+    find_live(&t);
+    return t.live[index] & ~undefined(&t, index);
+}
+
 /* Looks for reasons to leave, counts. */
 static void emit_head(struct sq_tr *t)
 {
@@ -73,6 +112,14 @@ static void emit_head(struct sq_tr *t)
     sq_emit_rm(e, SQ_OPC(0, 0, 0x83), 0, 5, sq_jit_cpu(CPU(js.fuel)));
     sq_emit_u8(e, (uint8_t)t->n);
     sq_tr_cold(t, COLD_FUEL, sq_emit_jump(e, 8));
+}
+
+static bool uses_xmm(const struct sq_tr *t)
+{
+    for (unsigned k = 0; k < t->n; k++)
+        if (t->op[k].kind == JK_SSE)
+            return true;
+    return false;
 }
 
 static bool has_room(const struct sq_jit *j)
@@ -105,6 +152,9 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     t.entry = t.e.at;
     find_live(&t);
     emit_head(&t);
+    b->xmm = uses_xmm(&t);
+    if (b->xmm)
+        sq_tr_xmm_in(&t);
     for (t.k = 0; t.k < t.n;) {
         unsigned n = sq_tr_stack_run(&t);
 

@@ -616,3 +616,28 @@ int sq_kvm_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
         rc = set_events(v, st, err);
     return rc;
 }
+
+/* --- hooks of vcpu.c ------------------------------------------------- */
+
+bool sq_kvm_vcpu_prepare(struct sq_kvm_vcpu *v, struct squib_exit *out)
+{
+    (void)out;
+    v->prepared = true;
+    return true;
+}
+
+bool sq_kvm_vcpu_absorb(struct sq_kvm_vcpu *v)
+{
+    (void)v;
+    return false;
+}
+
+const struct sq_vcpu_ops sq_kvm_vcpu_ops = {
+    .free = sq_kvm_vcpu_free,
+    .run = sq_kvm_vcpu_run,
+    .cancel = sq_kvm_vcpu_cancel,
+    .park = sq_kvm_vcpu_park,
+    .set_cpuid = sq_kvm_vcpu_set_cpuid,
+    .get_state = sq_kvm_vcpu_get_state,
+    .set_state = sq_kvm_vcpu_set_state,
+};

@@ -5,7 +5,7 @@
  * alone.
  */
 #define _GNU_SOURCE
-#include "arch/x86_64/unpack.h"
+#include "arch/unpack.h"
 
 #include <limits.h>
 #include <lz4.h>

@@ -2,8 +2,8 @@
 /*
  * Decompression of the formats in which kernels are packed.
  */
-#ifndef SQ_ARCH_X86_64_UNPACK_H
-#define SQ_ARCH_X86_64_UNPACK_H
+#ifndef SQ_ARCH_UNPACK_H
+#define SQ_ARCH_UNPACK_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -67,9 +67,10 @@ def svg(result):
                        'stroke="#bbb"/>' % (min(shown), max(shown), y, y))
         for column, colour in COLOURS:
             if row.get(column):
-                out.append('<circle cx="%.1f" cy="%d" r="5" fill="%s">'
+                out.append('<circle cx="%.1f" cy="%d" r="%d" fill="%s">'
                            '<title>%s: %.2f</title></circle>' %
-                           (x(row[column]), y, colour, TITLES[column],
-                            row[column]))
+                           (x(row[column]), y,
+                            7 if name == 'geometric mean' else 5, colour,
+                            TITLES[column], row[column]))
         y += STEP
     return '\n'.join(out + ['</svg>']) + '\n'

@@ -143,13 +143,14 @@ def stop(machines):
 
 
 def disk_and_vsock(bench, rows, initrd):
-    disk = os.path.join(bench.work, 'disk')
-    with open(disk, 'wb') as f:
-        for _ in range(DISK_MIB):
-            f.write(os.urandom(MIB))
     uds = os.path.join(bench.work, 'v.sock')
     machines = {}
     for c in bench.columns():
+        # One each, as squib locks its disks.
+        disk = os.path.join(bench.work, 'disk-' + c)
+        with open(disk, 'wb') as f:
+            for _ in range(DISK_MIB):
+                f.write(os.urandom(MIB))
         machines[c] = Machine(bench.guest(
             c, initrd=initrd, name='devices-' + c,
             squib_config={
@@ -175,6 +176,8 @@ def disk_and_vsock(bench, rows, initrd):
             rows.measure(what, 'GiB/s', {c: m},
                          'vsock %d %s %d' % (VSOCK_PORT, way, size), 1 << 30)
     stop(machines)
+    for c in machines:
+        os.unlink(os.path.join(bench.work, 'disk-' + c))
 
 
 def tcp(rows, name, machines, host, server):

@@ -34,6 +34,8 @@ def own_kib(pid):
 
 
 class Machine:
+    running = []  # all of them, to be killed when the benchmark ends early
+
     def __init__(self, argv, boot_s=120, pinned=False):
         self.argv = argv
         self.pinned = pinned
@@ -48,6 +50,7 @@ class Machine:
             stderr=subprocess.STDOUT,
             preexec_fn=(lambda: os.sched_setaffinity(
                 0, {min(os.sched_getaffinity(0))})) if self.pinned else None)
+        Machine.running.append(self)
         self.pending = b''
         self.log = []
         try:
@@ -126,6 +129,7 @@ class Machine:
         self.process.kill()
         self.process.wait()
         self.process = None
+        Machine.running.remove(self)
 
     def stop(self):
         if self.process is None:

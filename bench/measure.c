@@ -11,9 +11,11 @@
  * mapped twice counts once (it is the proportional size, Pss), as translated
  * code is.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -84,6 +86,8 @@ int main(int argc, char **argv)
     }
     if (pid == 0) {
         close(3);
+        /* Whoever ends a measurement ends what is measured. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         execvp(argv[1], argv + 1);
         perror(argv[1]);
         _exit(127);

@@ -30,8 +30,9 @@ def show_ns(ns):
         return '-'
     for unit, size in (('s', 1e9), ('ms', 1e6), ('us', 1e3)):
         if ns >= size:
-            return '%.3g %s' % (ns / size, unit)
-    return '%.3g ns' % ns
+            return '%s %s' % (show_number(ns / size), unit)
+    return ('%.3f ns' if ns < 1 else '%s ns') % (
+        ns if ns < 1 else show_number(ns))
 
 
 def show(value, form='%.2f'):
@@ -40,8 +41,8 @@ def show(value, form='%.2f'):
 
 def show_number(value):
     """Three digits, and never an exponent."""
-    if value is None:
-        return '-'
+    if value is None or isinstance(value, int):
+        return '-' if value is None else str(value)
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return '%.*f' % (digits, value)
 
@@ -220,7 +221,8 @@ def text(result):
             if any(by):
                 variants.append('  %s: %s' % (row['name'], '; '.join(
                     '%s on %s' % (v, ', '.join(cs)) for v, cs in by.items())))
-        out += ['', 'which code ran, where it depends on CPUID'] + variants
+        if variants:
+            out += ['', 'which code ran, where it depends on CPUID'] + variants
         wrong = [r for r in result['workloads'] if r['wrong'] or r['failed']]
         for row in wrong:
             for c, why in row['wrong'].items():
@@ -239,7 +241,8 @@ def text(result):
                              show(ratio(value, boot['min_s'].get('tcg'))),
                              show(boot['own_mib'].get(c), '%.1f')))
         out += ['', 'power-on to init and restart, CPU time of the monitor '
-                'and its children (own: peak that is not guest memory)', ''] + table(grid, 2)
+                'and its children (own: peak that is not guest memory)',
+                ''] + table(grid, 2)
     if result['runs']:
         grid = [('kernel', 'column', 'CPU min', 'median', 'instructions',
                  'M/s', 'guest MiB', 'own MiB')]
@@ -278,4 +281,9 @@ def text(result):
             [(g['measure'], show_number(g['value']) + ' ' + g['unit'],
               show(g['must'], '%g'), show(g['aim'], '%g'), verdict(g))
              for g in result['goals']])
+    slower = ['%s (%.2f)' % (r['name'], r['to_tcg']['translator'])
+              for r in result['workloads']
+              if (r['to_tcg']['translator'] or 0) > 1]
+    if slower:
+        out += ['', 'slower than TCG: ' + ', '.join(slower)]
     return '\n'.join(out) + '\n'

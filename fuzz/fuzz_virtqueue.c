@@ -507,7 +507,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         pthread_join(thread, NULL);
     pump(&m);
     check_alive(&m);
-    sq_virtio_mmio_free(m.mmio);
+    sq_transport_free(m.dev->transport);
     sq_poller_free(m.poller);
     squib_memory_free(m.mem);
     for (unsigned i = 0; i < m.peers; i++)

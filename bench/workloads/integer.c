@@ -401,7 +401,7 @@ static int tree_unit(uint64_t *sum)
     return 0;
 }
 
-__attribute__((noinline, noclone)) static uint32_t fib(uint32_t n)
+__attribute__((noinline)) static uint32_t fib(uint32_t n)
 {
     uint32_t a, b;
 

@@ -369,8 +369,11 @@ static int check(void)
             why = run_units(w, 1, &second);
         if (!why && first.sum != second.sum)
             why = "two runs of the same work have different results";
-        printf("%s - %s%s%s\n", why ? "not ok" : "ok", w->name,
-               why ? ": " : "", why ? why : "");
+        if (why)
+            printf("not ok - %s: %s\n", w->name, why);
+        else
+            printf("ok - %s %016llx\n", w->name,
+                   (unsigned long long)first.sum);
         if (why)
             bad = why;
     }

@@ -220,7 +220,7 @@ const struct workload bench_memory[] = {
      copy_small_unit, copy_variant},
     {"memcpy 64 MiB", "memory", "copy", 1, 3, copy_large_prepare,
      copy_large_unit, copy_variant},
-    {"rep movsb 16 KiB", "memory", "copy", COPIES, 20, copy_small_prepare,
+    {"rep movsb 16 KiB", "memory", "copy", COPIES, 40, copy_small_prepare,
      movsb_unit, NULL},
     {"chase 16 KiB", "memory", "load", 1000003, 8, chase_16k_prepare,
      chase_short_unit, NULL},

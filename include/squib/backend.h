@@ -56,7 +56,7 @@ uint64_t squib_backend_caps(const struct squib_backend *be);
 
 /* By name, without a probe; NULL if there is none. Beside the backends
  * above, names of variants work here and below: a backend's name with
- * settings behind a comma, as "soft,jit=off". */
+ * settings behind commas, in any order: "soft,jit=off,cpu=v3". */
 const struct squib_backend *squib_backend_find(const char *name);
 
 /* Finds out by running a few guest instructions whether the backend can

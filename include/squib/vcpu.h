@@ -195,6 +195,18 @@ int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
                            const struct squib_aarch64_state *st,
                            struct squib_error *err);
 
+/* What a debugger asks for; both may be set, 0 is none. */
+enum squib_debug_flag {
+    SQUIB_DEBUG_STEP = 1,  /* a DEBUG exit after every instruction */
+    SQUIB_DEBUG_BREAK = 2, /* one before a breakpoint instruction (int3,
+                              BRK), instead of the guest's exception */
+};
+
+/* From the next run on. Needs capability SQUIB_CAP_DEBUG. Not while running.
+ * Errors: SQUIB_E_NOSUPPORT, SQUIB_E_INVAL, SQUIB_E_OS. */
+int squib_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                     struct squib_error *err);
+
 /* Guest instructions retired so far, exact for backends with capability
  * SQUIB_CAP_INSN_COUNT, else 0. Only on the vCPU's thread, or after it has
  * stopped. */

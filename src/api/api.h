@@ -60,6 +60,10 @@ void sq_api_stop(struct sq_api *api);
  * while there is none. */
 int sq_api_flush_metrics(struct sq_api *api);
 
+/* The n-th device with this virtio identifier was unplugged, and is no longer
+ * in api->resources. */
+void sq_api_device_gone(struct sq_api *api, uint32_t id, uint32_t n);
+
 /* The guest runs: a line now, and one each minute by flush_on. API thread,
  * or before it is started. */
 void sq_api_start_metrics(struct sq_api *api);

@@ -97,7 +97,6 @@ bool sq_run_mmds_get(struct sq_call *call);
 bool sq_run_mmds_patch(struct sq_call *call);
 bool sq_run_mmds_put(struct sq_call *call);
 bool sq_run_serial(struct sq_call *call);
-bool sq_run_unplug(struct sq_call *call);
 bool sq_run_vm_state(struct sq_call *call);
 bool sq_run_vsock(struct sq_call *call);
 
@@ -113,6 +112,11 @@ bool sq_run_hinting_status(struct sq_call *call);
 bool sq_run_hinting_stop(struct sq_call *call);
 bool sq_run_drive_patch(struct sq_call *call);
 bool sq_run_net_patch(struct sq_call *call);
+
+/* After the start: whether the device may come, and that it came. */
+bool sq_check_plug(struct sq_call *call);
+bool sq_run_plug(struct sq_call *call);
+bool sq_run_unplug(struct sq_call *call);
 
 bool sq_run_cpu_config(struct sq_call *call);
 bool sq_run_hotplug(struct sq_call *call);

@@ -131,15 +131,14 @@ bool sq_check_pmem_patch(struct sq_call *call)
 
 bool sq_run_drive(struct sq_call *call)
 {
-    if (call->started)
-        return sq_fault(&call->fault, "PCI is not enabled");
+    if (call->started && !sq_check_plug(call))
+        return false;
+    if (call->started && call->body.drive.is_root_device.v)
+        return sq_fault(&call->fault, "Drive config error: A root block "
+                        "device already exists!");
     return sq_resources_drive(&call->api->resources, &call->body.drive,
-                              &call->fault);
-}
-
-bool sq_run_unplug(struct sq_call *call)
-{
-    return sq_fault(&call->fault, "PCI is not enabled");
+                              &call->fault) &&
+           (!call->started || sq_run_plug(call));
 }
 
 static bool same_iface_id(struct sq_call *call, const char *id)
@@ -162,18 +161,24 @@ bool sq_check_net_patch(struct sq_call *call)
 
 bool sq_run_net(struct sq_call *call)
 {
-    if (call->started)
-        return sq_fault(&call->fault, "PCI is not enabled");
+    if (call->started && !sq_check_plug(call))
+        return false;
     return sq_resources_net(&call->api->resources, &call->body.net,
-                            &call->fault);
+                            &call->fault) &&
+           (!call->started || sq_run_plug(call));
 }
 
 bool sq_run_pmem(struct sq_call *call)
 {
-    if (call->started)
-        return sq_fault(&call->fault, "PCI is not enabled");
+    if (call->started && !sq_check_plug(call))
+        return false;
+    if (call->started && call->body.pmem.root_device.v)
+        return sq_fault(&call->fault, "Pmem config error: Attempt to add "
+                        "pmem as a root device while the root device "
+                        "defined as a block device");
     return sq_resources_pmem(&call->api->resources, &call->body.pmem,
-                             &call->fault);
+                             &call->fault) &&
+           (!call->started || sq_run_plug(call));
 }
 
 bool sq_run_balloon(struct sq_call *call)

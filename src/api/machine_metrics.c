@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/api.h"
 #include "base/util.h"
@@ -421,6 +422,21 @@ static size_t count_many(struct sq_api *api, struct sq_vmm *vmm,
         out[i].ctx = &counted[i];
     }
     return n;
+}
+
+/* Those behind it move up; the last place is ready for the next device. */
+void sq_api_device_gone(struct sq_api *api, uint32_t id, uint32_t n)
+{
+    uint64_t (*at)[SQ_API_DEVICE_METRICS] =
+        &api->counted[id == SQ_VIRTIO_ID_BLK   ? SLOT_DRIVES
+                      : id == SQ_VIRTIO_ID_NET ? SLOT_NETS
+                                               : SLOT_PMEMS];
+    uint32_t count = id == SQ_VIRTIO_ID_BLK   ? SQ_SPEC_DRIVES_MAX
+                     : id == SQ_VIRTIO_ID_NET ? SQ_SPEC_NETS_MAX
+                                              : SQ_SPEC_PMEMS_MAX;
+
+    memmove(at + n, at + n + 1, (count - n - 1) * sizeof(*at));
+    memset(at + count - 1, 0, sizeof(*at));
 }
 
 int sq_api_flush_metrics(struct sq_api *api)

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "dev/host/tap.h"
 #include "dev/host/vhost_user.h"
+#include "os/sock.h"
 #include "vmm/config_json.h"
 
 #define VCPUS_MAX 32
@@ -468,7 +469,7 @@ static int take_uds(struct sq_resources *r, const char *path)
     int fd;
 
     snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = sq_sock_unix(false);
     if (fd < 0)
         return errno;
     if (bind(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {

@@ -14,6 +14,8 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/host.h"
+#include "os/sock.h"
 
 #define BACKLOG 128
 
@@ -125,7 +127,7 @@ static void flush(struct conn *c)
 {
     while (c->out_done < c->out_len) {
         ssize_t n = send(c->fd, c->out + c->out_done,
-                         c->out_len - c->out_done, MSG_NOSIGNAL);
+                         c->out_len - c->out_done, SQ_MSG_NOSIGNAL);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -190,13 +192,13 @@ static void on_listener(void *ctx, int fd, unsigned events)
 {
     struct sq_api_server *s = ctx;
     struct conn *c = free_conn(s);
-    int to = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int to = sq_sock_accept(fd);
 
     (void)events;
     if (to < 0)
         return;
     if (!c) {
-        send(to, sq_http_full, strlen(sq_http_full), MSG_NOSIGNAL);
+        send(to, sq_http_full, strlen(sq_http_full), SQ_MSG_NOSIGNAL);
         close(to);
         return;
     }
@@ -225,7 +227,7 @@ static int listen_on(struct sq_api_server *s, struct squib_error *err)
                           sizeof(s->where.sun_path) - 1);
     s->where.sun_family = AF_UNIX;
     strcpy(s->where.sun_path, path);
-    s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    s->fd = sq_sock_unix(true);
     if (s->fd < 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "API socket");
     if (bind(s->fd, (struct sockaddr *)&s->where, sizeof(s->where)) != 0)
@@ -292,9 +294,7 @@ int sq_api_server_start(struct sq_api_server *s, struct squib_error *err)
 
     if (e)
         return sq_err_os(err, SQUIB_E_OS, e, "API thread");
-#ifdef __linux__
-    pthread_setname_np(s->thread, "fc_api");
-#endif
+    sq_host_name_thread(s->thread, "fc_api");
     s->started = true;
     return 0;
 }

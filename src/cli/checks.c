@@ -9,12 +9,12 @@
 
 #include <squib/backend.h>
 
-#include "arch/agent_blob.h"
 #include "arch/modules.h"
 #include "base/util.h"
 #include "cli/doctor.h"
 #include "cli/guest_boot.h"
 #include "cli/root.h"
+#include "os/host.h"
 
 static void fact(struct sq_finding *f, enum sq_check_result result,
                  const char *fmt, ...)
@@ -64,16 +64,9 @@ static void check_host(const struct sq_doctor *d, struct sq_finding *f)
 
 static void check_memory(const struct sq_doctor *d, struct sq_finding *f)
 {
-    FILE *file = fopen("/proc/meminfo", "re");
-    char line[128];
-    unsigned long long kib = 0;
+    unsigned long long kib = sq_host_free_memory() / 1024;
 
     (void)d;
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    if (file)
-        fclose(file);
     if (!kib) {
         fact(f, SQ_CHECK_OK, "free memory is not known here");
         return;
@@ -138,7 +131,7 @@ static void check_kernel(const struct sq_doctor *d, struct sq_finding *f)
 static void check_modules(const struct sq_doctor *d, struct sq_finding *f)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules("ext4", false, wanted);
+    size_t n = sq_guest_modules("ext4", false, false, wanted);
     struct sq_module_list list = {0};
     struct squib_error err = {0};
 
@@ -163,15 +156,15 @@ static void check_modules(const struct sq_doctor *d, struct sq_finding *f)
 
 static void check_agent(const struct sq_doctor *d, struct sq_finding *f)
 {
-    size_t len = (size_t)(sq_agent_end - sq_agent_start);
+    size_t len = (size_t)(d->guest->agent_end - d->guest->agent);
 
-    (void)d;
     if (len) {
-        fact(f, SQ_CHECK_OK, "the guest agent is built in (%zu KiB)",
-             (len + 1023) / 1024);
+        fact(f, SQ_CHECK_OK, "the guest agent for %s is built in (%zu KiB)",
+             d->guest->name, (len + 1023) / 1024);
         return;
     }
-    fact(f, SQ_CHECK_FAIL, "this squib was built without the guest agent");
+    fact(f, SQ_CHECK_FAIL, "this squib was built without the guest agent "
+         "for %s", d->guest->name);
     remedy(f, "apt install musl-tools, then build squib again");
 }
 
@@ -180,8 +173,7 @@ static void check_busybox(const struct sq_doctor *d, struct sq_finding *f)
     struct squib_error err = {0};
     char path[SQ_PATH_MAX];
 
-    (void)d;
-    if (sq_root_find_busybox(path, &err))
+    if (sq_root_find_busybox(d->guest, path, &err))
         from_error(f, SQ_CHECK_FAIL, &err);
     else
         fact(f, SQ_CHECK_OK, "the built-in root uses %s", path);

@@ -89,7 +89,8 @@ int sq_verb_doctor(int argc, char *argv[])
         sq_say("out of memory");
         return SQ_STATUS_FAILED;
     }
-    sq_kernel_find(NULL, &d->kernel, &d->kernel_err);
+    d->guest = sq_kernel_guest();
+    sq_kernel_find(d->guest, NULL, &d->kernel, &d->kernel_err);
     for (size_t i = 0; i < sq_check_count; i++) {
         struct sq_finding f = {0};
 

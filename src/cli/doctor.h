@@ -17,6 +17,7 @@ struct sq_finding {
 
 /* What checks share, found once. */
 struct sq_doctor {
+    const struct sq_guest_arch *guest; /* what auto's backend runs */
     struct sq_kernel_choice kernel;
     struct squib_error kernel_err; /* code 0: kernel is good */
 };

@@ -4,32 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "arch/agent_blob.h"
+#include "arch/guest.h"
 #include "arch/modules.h"
 #include "base/err.h"
 #include "cli/net_option.h"
 
-/* Why each word:
- *   panic=-1 reboot=k     a dead guest ends the machine at once, through
- *                         the keyboard controller: no triple fault, which
- *                         would look like a crash
- *   cryptomgr.notests     two thirds of a stock kernel's boot
- *   random.trust_cpu=on   RDRAND seeds the guest: no wait for entropy
- *   8250.nr_uarts=1, i8042.*  no probing for what is not there
- *   pci=off               there is no PCI bus */
-#define CMDLINE                                                            \
-    "console=ttyS0 panic=-1 reboot=k cryptomgr.notests "                   \
-    "random.trust_cpu=on 8250.nr_uarts=1 i8042.noaux i8042.nomux "         \
-    "i8042.dumbkbd pci=off"
+/* For kernels that would look for a PCI bus where there is none. */
+#define CMDLINE_NO_PCI "pci=off"
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
-size_t sq_guest_modules(const char *fstype, bool net,
+size_t sq_guest_modules(const char *fstype, bool net, bool pci,
                         const char *out[SQ_GUEST_MODULES_MAX])
 {
     size_t n = 0;
 
-    out[n++] = "virtio_mmio";
+    out[n++] = pci ? "virtio_pci" : "virtio_mmio";
     out[n++] = "vmw_vsock_virtio_transport";
     if (fstype) {
         out[n++] = "virtio_blk";
@@ -41,11 +31,13 @@ size_t sq_guest_modules(const char *fstype, bool net,
     return n;
 }
 
-static int find_modules(const struct sq_guest_boot *boot, bool net,
+static int find_modules(const struct sq_run_options *o,
+                        const struct sq_guest_boot *boot,
                         struct sq_module_list *list, struct squib_error *err)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules(boot->root.fstype, net, wanted);
+    size_t n = sq_guest_modules(boot->root.fstype,
+                                sq_net_option_wanted(o->net), o->pci, wanted);
     int rc;
 
     memset(list, 0, sizeof(*list));
@@ -65,10 +57,11 @@ static int build_initramfs(const struct sq_run_options *o,
                            struct squib_error *err)
 {
     struct sq_module_list modules;
+    const struct sq_guest_arch *guest = boot->kernel.guest;
     char config[256];
     struct sq_initramfs_spec spec = {
-        .agent = sq_agent_start,
-        .agent_len = (size_t)(sq_agent_end - sq_agent_start),
+        .agent = guest->agent,
+        .agent_len = (size_t)(guest->agent_end - guest->agent),
         .busybox = boot->root.busybox,
         .busybox_len = boot->root.busybox_len,
         .config = config,
@@ -77,9 +70,10 @@ static int build_initramfs(const struct sq_run_options *o,
 
     if (!spec.agent_len)
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "this squib was built "
-                          "without the guest agent\n  do: build it with "
-                          "musl-gcc installed (apt install musl-tools)");
-    rc = find_modules(boot, sq_net_option_wanted(o->net), &modules, err);
+                          "without the guest agent for %s\n  do: build it "
+                          "with musl-gcc installed (apt install musl-tools)",
+                          guest->name);
+    rc = find_modules(o, boot, &modules, err);
     if (!rc) {
         config[0] = '\0';
         if (o->hostname)
@@ -130,6 +124,7 @@ static int fill_spec(const struct sq_run_options *o,
     spec->mem_mib = o->mem_mib;
     spec->vcpus = o->vcpus;
     spec->vsock = true;
+    spec->pci = o->pci;
     spec->serial = o->console ? SQ_SERIAL_STDERR : SQ_SERIAL_LOG;
     rc = sq_spec_set(spec->kernel, sizeof(spec->kernel), "--kernel",
                      boot->kernel.boot, err);
@@ -137,7 +132,9 @@ static int fill_spec(const struct sq_run_options *o,
         rc = sq_spec_set(spec->initrd, sizeof(spec->initrd), "--initrd",
                          o->initrd, err);
     if (!rc)
-        rc = sq_spec_append(spec, CMDLINE, err);
+        rc = sq_spec_append(spec, boot->kernel.guest->cmdline, err);
+    if (!rc && !o->pci)
+        rc = sq_spec_append(spec, CMDLINE_NO_PCI, err);
     if (!rc && !o->console)
         rc = sq_spec_append(spec, "quiet", err);
     if (!rc && soft)
@@ -159,11 +156,12 @@ int sq_guest_boot_prepare(const struct sq_run_options *o,
     int rc;
 
     memset(boot, 0, sizeof(*boot));
-    rc = sq_kernel_find(o->kernel, &boot->kernel, err);
+    rc = sq_kernel_find(sq_guest_arch(squib_backend_arch(backend)),
+                        o->kernel, &boot->kernel, err);
     if (rc)
         return rc;
     sq_kernel_unpack(&boot->kernel);
-    rc = sq_root_open(o->root, &boot->root, err);
+    rc = sq_root_open(o->root, boot->kernel.guest, &boot->root, err);
     if (!rc)
         rc = build_initramfs(o, boot, err);
     if (!rc)

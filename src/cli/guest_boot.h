@@ -32,10 +32,10 @@ int sq_guest_boot_prepare(const struct sq_run_options *o,
 void sq_guest_boot_release(struct sq_guest_boot *boot);
 
 /* The modules that a guest with this root's file system (NULL: built-in
- * root), with a network or without, cannot do without; for doctor. Returns
- * how many were written. */
+ * root), with a network and PCI or without, cannot do without; for doctor.
+ * Returns how many were written. */
 #define SQ_GUEST_MODULES_MAX 8
-size_t sq_guest_modules(const char *fstype, bool net,
+size_t sq_guest_modules(const char *fstype, bool net, bool pci,
                         const char *out[SQ_GUEST_MODULES_MAX]);
 
 #endif

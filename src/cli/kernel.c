@@ -12,6 +12,7 @@
 #include "cli/kernel_find.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
+#include "os/host.h"
 
 static int show(void)
 {
@@ -21,7 +22,7 @@ static int show(void)
 
     if (!c)
         return SQ_STATUS_FAILED;
-    rc = sq_kernel_find(NULL, c, &err);
+    rc = sq_kernel_find(sq_kernel_guest(), NULL, c, &err);
     printf("looked at:\n%s", c->tried);
     if (!rc)
         printf("kernel:  %s\nrelease: %s\nmodules: %s\n", c->path,
@@ -34,8 +35,11 @@ static int show(void)
 }
 
 /* The script is installed with squib; in a build tree it is in tools/. */
-static int fetch(char *argv[])
+static int fetch(int argc, char *argv[])
 {
+    char *full[8];
+    char option[] = "-a", arch[16];
+    int n = 0;
     static const char *const places[] = {
         "%s/../libexec/squib/fetch-kernel",
         "%s/../lib/squib/fetch-kernel",
@@ -43,10 +47,21 @@ static int fetch(char *argv[])
         "%s/../tools/fetch-kernel",
     };
     char self[PATH_MAX], path[SQ_PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *slash;
 
-    self[n > 0 ? n : 0] = '\0';
+    sq_host_self(self, sizeof(self));
+    /* For the guests that run here, unless another is asked for. */
+    while (n < argc && n < 5) {
+        full[n] = argv[n];
+        n++;
+    }
+    snprintf(arch, sizeof(arch), "%s",
+             squib_arch_name(sq_kernel_guest()->arch));
+    if (argc <= 2) {
+        full[n++] = option;
+        full[n++] = arch;
+    }
+    full[n] = NULL;
     slash = strrchr(self, '/');
     if (slash)
         *slash = '\0';
@@ -57,7 +72,7 @@ static int fetch(char *argv[])
             access(path, X_OK) != 0)
             continue;
 #pragma GCC diagnostic pop
-        execv(path, argv);
+        execv(path, full);
         sq_say("cannot run %s: %s", path, strerror(errno));
         return SQ_STATUS_FAILED;
     }
@@ -73,12 +88,13 @@ int sq_verb_kernel(int argc, char *argv[])
     if (strcmp(verb, "show") == 0 && argc <= 2)
         return show();
     if (strcmp(verb, "fetch") == 0)
-        return fetch(argv + 1);
+        return fetch(argc - 1, argv + 1);
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0) {
-        puts("usage: squib kernel [show | fetch [-f]]\n\n"
+        puts("usage: squib kernel [show | fetch [-f] [-a ARCH]]\n\n"
              "  show   where the guest kernel was looked for and found\n"
              "  fetch  get Debian's cloud kernel into the cache with apt "
-             "(no root needed);\n         -f takes a newer one");
+             "(no root needed);\n         -f takes a newer one; ARCH is x86_64 or "
+             "aarch64");
         return SQ_STATUS_OK;
     }
     sq_say("kernel: there is no '%s'\n  do: squib kernel --help", verb);

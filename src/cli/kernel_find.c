@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
-#include "arch/x86_64/kernel.h"
 #include "base/err.h"
 
 static void note(struct sq_kernel_choice *c, const char *what,
@@ -34,11 +34,11 @@ static void copy_path(char *dst, const char *src)
     dst[len] = '\0';
 }
 
-/* A file as it is; in a directory vmlinux or vmlinuz. */
+/* A file as it is; in a directory one of the names that it may have. */
 static bool take(struct sq_kernel_choice *c, const char *what,
                  const char *path)
 {
-    static const char *const names[] = {"vmlinux", "vmlinuz"};
+    const char *const *names = c->guest->kernel_files;
     char in_dir[SQ_PATH_MAX];
 
     if (!sq_path_is_dir(path)) {
@@ -65,7 +65,7 @@ static bool find_in_cache(struct sq_kernel_choice *c)
     struct squib_error err = {0};
     char dir[SQ_PATH_MAX];
 
-    if (sq_path_cache(dir, "kernel/default", false, &err)) {
+    if (sq_path_cache(dir, c->guest->cache, false, &err)) {
         note(c, "cache", err.text);
         return false;
     }
@@ -73,6 +73,15 @@ static bool find_in_cache(struct sq_kernel_choice *c)
         return take(c, "cache", dir);
     note(c, "cache", dir);
     return false;
+}
+
+/* Whether the host's kernels are for such guests. */
+static bool is_hosts(const struct sq_guest_arch *guest)
+{
+    struct utsname u;
+
+    return uname(&u) == 0 &&
+           strcmp(u.machine, squib_arch_name(guest->arch)) == 0;
 }
 
 static bool find_in_boot(struct sq_kernel_choice *c)
@@ -128,18 +137,28 @@ static int named_is_absent(struct sq_kernel_choice *c, const char *how,
 {
     c->tried[0] = '\0';
     return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no kernel %.120s (%s)"
-                      "\n  do: give the path of a vmlinux or a bzImage",
-                      path, how);
+                      "\n  do: give the path of %s", path, how,
+                      c->guest->kernel);
 }
 
-int sq_kernel_find(const char *option, struct sq_kernel_choice *c,
-                   struct squib_error *err)
+const struct sq_guest_arch *sq_kernel_guest(void)
+{
+    const struct squib_backend *be = NULL;
+
+    if (squib_backend_choose("auto", &be, NULL, 0, NULL))
+        return sq_guest_arch(SQUIB_ARCH_X86_64);
+    return sq_guest_arch(squib_backend_arch(be));
+}
+
+int sq_kernel_find(const struct sq_guest_arch *guest, const char *option,
+                   struct sq_kernel_choice *c, struct squib_error *err)
 {
     const char *env = getenv("SQUIB_KERNEL");
-    struct sq_x86_kernel_id id = {0};
+    struct sq_guest_kernel_id id = {0};
     int rc;
 
     memset(c, 0, sizeof(*c));
+    c->guest = guest;
     if (option && !take(c, "--kernel", option))
         return named_is_absent(c, "--kernel", option, err);
     if (!option && env && env[0] && !take(c, "$SQUIB_KERNEL", env))
@@ -147,9 +166,10 @@ int sq_kernel_find(const char *option, struct sq_kernel_choice *c,
                                err);
     if (!c->path[0] && !(env && env[0]))
         note(c, "$SQUIB_KERNEL is not set", "");
-    if (!c->path[0] && !find_in_cache(c) && !find_in_boot(c))
+    if (!c->path[0] && !find_in_cache(c) &&
+        !(is_hosts(guest) && find_in_boot(c)))
         return sq_err_set(err, SQUIB_E_NOTFOUND, "no guest kernel was found");
-    rc = sq_x86_kernel_identify(c->path, &id, err);
+    rc = guest->identify(c->path, &id, err);
     if (rc)
         return rc;
     memcpy(c->release, id.release, sizeof(c->release));
@@ -186,13 +206,12 @@ static void prune(const char *dir, const char *prefix, const char *keep)
 
 void sq_kernel_unpack(struct sq_kernel_choice *c)
 {
-    struct sq_x86_kernel_id id;
+    struct sq_guest_kernel_id id;
     char dir[SQ_PATH_MAX], out[SQ_PATH_MAX], real[PATH_MAX];
     char prefix[32], name[96];
     struct stat st;
 
-    if (sq_x86_kernel_identify(c->path, &id, NULL) ||
-        id.kind == SQ_X86_KERNEL_ELF || !realpath(c->path, real) ||
+    if (c->guest->identify(c->path, &id, NULL) || !id.packed || !realpath(c->path, real) ||
         stat(real, &st) != 0 || sq_path_cache(dir, "unpacked", true, NULL))
         return;
     snprintf(prefix, sizeof(prefix), "%016" PRIx64 "-", hash_text(real));
@@ -202,7 +221,7 @@ void sq_kernel_unpack(struct sq_kernel_choice *c)
     if (sq_path_format(out, NULL, "%s/%s", dir, name))
         return;
     if (!sq_path_is_file(out)) {
-        if (sq_x86_kernel_extract(c->path, out, NULL))
+        if (c->guest->extract(c->path, out, NULL))
             return; /* booting the packed one reports the error */
         prune(dir, prefix, name);
     }

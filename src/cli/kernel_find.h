@@ -5,10 +5,12 @@
  *
  * Looked at in this order; the first that exists is taken:
  *
- *   --kernel FILE          (or a directory that holds vmlinux or vmlinuz)
+ *   --kernel FILE          (or a directory that holds vmlinux or vmlinuz;
+ *                          for arm64 guests Image or vmlinuz)
  *   $SQUIB_KERNEL          the same
- *   the cache              CACHE/kernel/default
- *   the host's own         /boot/vmlinuz-VERSION, the newest
+ *   the cache              CACHE/kernel/default, or default-aarch64
+ *   the host's own         /boot/vmlinuz-VERSION, the newest, where guests
+ *                          are of the host's architecture
  *
  * CACHE is ${XDG_CACHE_HOME:-~/.cache}/squib. Its layout, which
  * tools/fetch-kernel and tools/build-kernel fill and this module reads:
@@ -18,6 +20,7 @@
  *   CACHE/kernel/VERSION/modules/    modules.dep, modules.builtin, kernel/...
  *                                    absent for a kernel that needs none
  *   CACHE/kernel/default             symbolic link to VERSION
+ *   CACHE/kernel/default-aarch64     the same for arm64 guests
  *   CACHE/unpacked/                  ELF images that squib unpacked itself
  *
  * Modules of any kernel FILE: the directory "modules" beside it, else
@@ -31,9 +34,11 @@
 
 #include <squib/error.h>
 
+#include "arch/guest.h"
 #include "cli/paths.h"
 
 struct sq_kernel_choice {
+    const struct sq_guest_arch *guest; /* what it is for */
     char path[SQ_PATH_MAX];    /* the image that was found */
     char boot[SQ_PATH_MAX];    /* what to boot: path, or it unpacked */
     char modules[SQ_PATH_MAX]; /* "" when there are none */
@@ -44,8 +49,11 @@ struct sq_kernel_choice {
 /* `option` is --kernel's value or NULL. Finding nothing is SQUIB_E_NOTFOUND
  * with choice->tried complete; a kernel that was named but is not there or
  * is none gives the loader's error. Reads the image's header only. */
-int sq_kernel_find(const char *option, struct sq_kernel_choice *choice,
-                   struct squib_error *err);
+int sq_kernel_find(const struct sq_guest_arch *guest, const char *option,
+                   struct sq_kernel_choice *choice, struct squib_error *err);
+
+/* The guests of the backend that "auto" takes here. */
+const struct sq_guest_arch *sq_kernel_guest(void);
 
 /* Sets choice->boot to an unpacked image in the cache, making it first if
  * need be. Never fails: without a cache the packed image is booted. */

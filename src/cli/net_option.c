@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/host.h"
 
 #define HELPER "squib-usernet"
 
@@ -63,13 +64,12 @@ int sq_net_find_helper(char path[SQ_SPEC_PATH_MAX], struct squib_error *err)
                                          "/../lib/squib", "/src/usernet"};
     const char *env = getenv("SQUIB_USERNET");
     char self[SQ_SPEC_PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *slash;
 
     if (env && env[0])
         return sq_spec_set(path, SQ_SPEC_PATH_MAX, "SQUIB_USERNET", env,
                            err);
-    self[n > 0 ? n : 0] = '\0';
+    sq_host_self(self, sizeof(self));
     slash = strrchr(self, '/');
     if (slash)
         *slash = '\0';

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "cli/root.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "arch/hostfile.h"
+#include "base/elf.h"
 #include "base/err.h"
 #include "base/util.h"
 
@@ -26,8 +26,9 @@ extern char **environ;
 #define BUSYBOX_MAX (16u * 1024 * 1024)
 #define PHDRS_MAX 64
 
-/* A static program: x86-64 ELF without an interpreter. */
-static bool is_static_program(const char *path)
+/* A static program: an ELF file for the guest without an interpreter. */
+static bool is_static_program(const struct sq_guest_arch *guest,
+                              const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     Elf64_Ehdr eh;
@@ -37,7 +38,8 @@ static bool is_static_program(const char *path)
         return false;
     if (pread(fd, &eh, sizeof(eh), 0) == (ssize_t)sizeof(eh) &&
         memcmp(eh.e_ident, ELFMAG, SELFMAG) == 0 &&
-        eh.e_ident[EI_CLASS] == ELFCLASS64 && eh.e_machine == EM_X86_64 &&
+        eh.e_ident[EI_CLASS] == ELFCLASS64 &&
+        eh.e_machine == guest->elf_machine &&
         eh.e_phentsize == sizeof(Elf64_Phdr) && eh.e_phnum <= PHDRS_MAX) {
         ok = true;
         for (unsigned i = 0; i < eh.e_phnum && ok; i++) {
@@ -52,9 +54,11 @@ static bool is_static_program(const char *path)
     return ok;
 }
 
-int sq_root_find_busybox(char path[SQ_PATH_MAX], struct squib_error *err)
+int sq_root_find_busybox(const struct sq_guest_arch *guest,
+                         char path[SQ_PATH_MAX], struct squib_error *err)
 {
     const char *env = getenv("SQUIB_BUSYBOX");
+    char name[32];
     const char *const places[] = {
 #ifdef SQUIB_BUSYBOX_PATH
         SQUIB_BUSYBOX_PATH,
@@ -63,14 +67,18 @@ int sq_root_find_busybox(char path[SQ_PATH_MAX], struct squib_error *err)
     };
 
     if (env && env[0]) {
-        if (!is_static_program(env))
+        if (!is_static_program(guest, env))
             return sq_err_set(err, SQUIB_E_NOTFOUND, "%s (SQUIB_BUSYBOX) is "
-                              "not a static x86-64 program", env);
+                              "not a static %s program", env, guest->name);
         return sq_path_format(path, err, "%s", env);
     }
     for (size_t i = 0; i < SQ_ARRAY_LEN(places); i++)
-        if (is_static_program(places[i]))
+        if (is_static_program(guest, places[i]))
             return sq_path_format(path, err, "%s", places[i]);
+    snprintf(name, sizeof(name), "busybox-%s", squib_arch_name(guest->arch));
+    if (!sq_path_cache(path, name, false, NULL) &&
+        is_static_program(guest, path))
+        return 0;
     return sq_err_set(err, SQUIB_E_NOTFOUND,
                       "the built-in root needs a static busybox; /bin/busybox "
                       "is none\n  do: apt install busybox-static, or give a "
@@ -275,23 +283,24 @@ static int open_directory(const char *dir, struct sq_root *out,
 
 /* ----------------------------------------------------------------------- */
 
-static int open_builtin(struct sq_root *out, struct squib_error *err)
+static int open_builtin(const struct sq_guest_arch *guest,
+                        struct sq_root *out, struct squib_error *err)
 {
-    int rc = sq_root_find_busybox(out->busybox_path, err);
+    int rc = sq_root_find_busybox(guest, out->busybox_path, err);
 
     return rc ? rc : sq_hostfile_read(out->busybox_path, BUSYBOX_MAX,
                                       &out->busybox, &out->busybox_len, err);
 }
 
-int sq_root_open(const char *root, struct sq_root *out,
-                 struct squib_error *err)
+int sq_root_open(const char *root, const struct sq_guest_arch *guest,
+                 struct sq_root *out, struct squib_error *err)
 {
     struct stat st;
     int rc;
 
     memset(out, 0, sizeof(*out));
     if (!root)
-        return open_builtin(out, err);
+        return open_builtin(guest, out, err);
     if (stat(root, &st) != 0) {
         if (errno == ENOENT && strchr(root, ':'))
             return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no root "

@@ -14,6 +14,7 @@
 
 #include <squib/error.h>
 
+#include "arch/guest.h"
 #include "cli/paths.h"
 
 struct sq_root {
@@ -30,8 +31,8 @@ struct sq_root {
  * the path; SQUIB_E_NOTFOUND, SQUIB_E_FORMAT, SQUIB_E_NOSUPPORT (a tool or
  * busybox is missing), SQUIB_E_OS. *out needs sq_root_release() even then.
  */
-int sq_root_open(const char *root, struct sq_root *out,
-                 struct squib_error *err);
+int sq_root_open(const char *root, const struct sq_guest_arch *guest,
+                 struct sq_root *out, struct squib_error *err);
 
 /* Removes a temporary image; a machine that has it open keeps it. May be
  * called early and twice. */
@@ -41,9 +42,10 @@ void sq_root_release(struct sq_root *root);
 const char *sq_root_identify(const char *path, struct squib_error *err);
 
 /* The busybox of the built-in root: $SQUIB_BUSYBOX, what the build was told,
- * /bin/busybox, /usr/bin/busybox; the first that is a static x86-64 program.
- * Errors: SQUIB_E_NOTFOUND. */
-int sq_root_find_busybox(char path[SQ_PATH_MAX], struct squib_error *err);
+ * /bin/busybox, /usr/bin/busybox, CACHE/busybox-ARCH; the first that is a
+ * static program for such guests. Errors: SQUIB_E_NOTFOUND. */
+int sq_root_find_busybox(const struct sq_guest_arch *guest,
+                         char path[SQ_PATH_MAX], struct squib_error *err);
 
 /* The program that packs directories, or NULL. */
 const char *sq_root_find_mke2fs(void);

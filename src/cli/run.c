@@ -302,8 +302,8 @@ static int make_machine(struct run *r, struct sq_guest_boot *boot,
         boot->kernel.tried[0]) {
         /* The list is longer than an error's text. */
         sq_say("%s; looked at:\n%s  do: squib kernel fetch (or: make "
-               "kernel-fetch, apt install linux-image-cloud-amd64)",
-               err->text, boot->kernel.tried);
+               "kernel-fetch, apt install %s)",
+               err->text, boot->kernel.tried, boot->kernel.guest->package);
         err->text[0] = '\0';
     }
     if (!rc && r->o.verbose) {

@@ -11,7 +11,7 @@
 enum id {
     O_MEMORY, O_CPUS, O_ENV, O_WORKDIR, O_USER, O_HOSTNAME, O_KERNEL,
     O_INITRD, O_APPEND, O_NET, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
-    O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER,
+    O_PCI, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER,
 };
 
 static const struct sq_option table[] = {
@@ -32,6 +32,7 @@ static const struct sq_option table[] = {
      O_APPEND},
     {0, "net", "KIND", "network: none (default), user (no privileges "
      "needed), tap=NAME, unix=PATH (passt, gvproxy)", O_NET},
+    {0, "pci", NULL, "devices on a PCI bus instead of virtio-mmio", O_PCI},
     {0, "console", NULL, "show the kernel's console on standard error",
      O_CONSOLE},
     {0, "timeout", "TIME", "stop after this time (30s, 5m), status 124",
@@ -139,6 +140,9 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
     case O_NET:
         o->net = value;
         return sq_net_option_check(value, err);
+    case O_PCI:
+        o->pci = true;
+        return 0;
     case O_CONSOLE:
         o->console = true;
         return 0;

@@ -28,7 +28,7 @@ struct sq_run_options {
     unsigned long long timeout_ns; /* 0: none */
     const char *timeout_text;
     enum sq_tty_choice tty;
-    bool console, verbose, quiet, help;
+    bool pci, console, verbose, quiet, help;
     char *const *command; /* NULL-ended; empty: an interactive shell */
 };
 

@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "cli/stream.h"
 #include "os/clock.h"
+#include "os/sock.h"
 
 #define SESSION 1u
 /* Messages that wait for the agent to read them; more are dropped, as
@@ -166,7 +167,7 @@ static void flush_control(struct sq_relay *r)
     while (r->control >= 0 && r->send_head < r->send_len) {
         ssize_t n = send(r->control, r->sendq + r->send_head,
                          r->send_len - r->send_head,
-                         MSG_DONTWAIT | MSG_NOSIGNAL);
+                         MSG_DONTWAIT | SQ_MSG_NOSIGNAL);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -390,8 +391,7 @@ static int host_connect(void *ctx, uint32_t port, struct squib_error *err)
     if (port == SQ_AGENT_PORT_CONTROL ? r->was_connected : !c || c->open)
         return sq_err_set(err, SQUIB_E_NOTFOUND, "nobody listens on vsock "
                           "port %u", port);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-                   pair) != 0)
+    if (sq_sock_pair(pair, true) != 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "socketpair");
     if (c) {
         rc = open_channel(r, c, pair[0], err);

@@ -37,7 +37,7 @@ enum id {
     O_API_SOCK, O_ID, O_CONFIG, O_NO_API, O_BOOT_TIMER, O_LEVEL, O_VERSION,
     O_HELP, O_BACKEND, O_LOG_PATH, O_SHOW_LEVEL, O_SHOW_ORIGIN, O_MODULE,
     O_METRICS_PATH, O_METADATA, O_PAYLOAD_MAX, O_MMDS_MAX, O_START_US,
-    O_START_CPU_US, O_PARENT_CPU_US, O_NOTHING, O_LATER,
+    O_START_CPU_US, O_PARENT_CPU_US, O_PCI, O_NOTHING, O_LATER,
     O_SNAPSHOT_VERSION,
 };
 
@@ -67,6 +67,8 @@ static const struct sq_option table[] = {
      O_MMDS_MAX},
     {0, "boot-timer", NULL, "report when the guest says it has booted",
      O_BOOT_TIMER},
+    {0, "enable-pci", NULL, "devices on a PCI bus; drives, interfaces and "
+     "pmem can then come and go", O_PCI},
     {0, "backend", "NAME", "auto, kvm or soft (squib's own; also "
      "$" BACKEND_ENV ")", O_BACKEND},
     {0, "version", NULL, "print the version", O_VERSION},
@@ -77,14 +79,13 @@ static const struct sq_option table[] = {
     {0, "parent-cpu-time-us", "N", NULL, O_PARENT_CPU_US},
     {0, "no-seccomp", NULL, NULL, O_NOTHING}, /* there is no filter yet */
     {0, "seccomp-filter", "PATH", NULL, O_LATER},
-    {0, "enable-pci", NULL, NULL, O_LATER},
     {0, "snapshot-version", NULL, NULL, O_LATER},
     {0, "describe-snapshot", "PATH", NULL, O_LATER},
 };
 
 struct serve {
     const char *config, *id, *backend, *api_sock, *metrics, *metadata;
-    bool no_api, boot_timer, version, help;
+    bool no_api, boot_timer, pci, version, help;
     unsigned payload_max, mmds_max;
     uint64_t start_us, start_cpu_us, parent_cpu_us; /* 0: not told */
     struct sq_log_change log;
@@ -154,6 +155,7 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
     case O_SHOW_ORIGIN: s->log.show_origin = 1; return 0;
     case O_METRICS_PATH: s->metrics = value; return 0;
     case O_METADATA: s->metadata = value; return 0;
+    case O_PCI: s->pci = true; return 0;
     case O_NOTHING: return 0;
     case O_LEVEL: return check_level(s, value, err);
     case O_ID:
@@ -376,6 +378,7 @@ static int boot_config(struct serve *s, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
     sq_spec_init(spec);
     spec->serial = SQ_SERIAL_STDIO;
+    spec->pci = s->pci;
     rc = sq_config_load(s->config, spec, notes, sizeof(notes), err);
     if (!rc && notes[0])
         sq_say("note: %s", notes);
@@ -412,6 +415,7 @@ static int set_up(struct serve *s, struct squib_error *err)
     if (rc)
         return rc;
     s->api_ready = true;
+    s->api.resources.spec->pci = s->pci;
     rc = open_log(s, err);
     if (!rc)
         rc = open_metrics(s, err);

@@ -4,20 +4,20 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/sigfd.h"
 
 static void on_readable(void *ctx, int fd, unsigned events)
 {
     struct sq_signals *s = ctx;
-    struct signalfd_siginfo info;
+    int signo;
 
     (void)events;
-    while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        s->fn(s->ctx, (int)info.ssi_signo);
+    while ((signo = sq_sigfd_read(fd)) != 0)
+        s->fn(s->ctx, signo);
 }
 
 int sq_signals_init(struct sq_signals *s, struct sq_poller *poller,
@@ -44,9 +44,9 @@ int sq_signals_init(struct sq_signals *s, struct sq_poller *poller,
         sigaddset(&set, wanted[i]);
     }
     pthread_sigmask(SIG_BLOCK, &set, &s->before);
-    s->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    s->fd = sq_sigfd_open(&set);
     if (s->fd < 0) {
-        rc = sq_err_os(err, SQUIB_E_OS, errno, "signalfd");
+        rc = sq_err_os(err, SQUIB_E_OS, errno, "signals");
         pthread_sigmask(SIG_SETMASK, &s->before, NULL);
         return rc;
     }

@@ -10,6 +10,8 @@
 
 #include <squib/error.h>
 
+#include "os/sock.h"
+
 /* A pipe or terminal that polls writable takes this much at once. */
 #define CHUNK 4096u
 /* Writes to one descriptor before others have their turn. */
@@ -111,7 +113,7 @@ static ssize_t write_once(const struct sq_stream *s)
     struct pollfd p = {.fd = s->sink->fd, .events = POLLOUT};
 
     if (s->sink->ours)
-        return send(s->sink->fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return send(s->sink->fd, at, len, MSG_DONTWAIT | SQ_MSG_NOSIGNAL);
     if (s->sink->file)
         return write(s->sink->fd, at, len);
     if (poll(&p, 1, 0) != 1 || !(p.revents & (POLLOUT | POLLERR))) {

@@ -96,6 +96,8 @@ struct sq_vcpu_ops {
     int (*set_aarch64)(struct squib_vcpu *vcpu, uint32_t parts,
                        const struct squib_aarch64_state *st,
                        struct squib_error *err);
+    int (*debug)(struct squib_vcpu *vcpu, uint32_t flags,
+                 struct squib_error *err); /* optional: DEBUG */
     uint64_t (*insn_count)(const struct squib_vcpu *vcpu); /* optional */
     /* What the backend has to say of a run at its end, for people: at most
      * a line, "" for nothing. On the vCPU's thread. optional */

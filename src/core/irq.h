@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An interrupt line as a device holds it. */
+/* Interrupt lines and messages as a device holds them. */
 #ifndef SQ_CORE_IRQ_H
 #define SQ_CORE_IRQ_H
 
@@ -24,6 +24,21 @@ static inline void sq_irq_pulse(const struct sq_irq *irq)
 {
     sq_irq_set(irq, true);
     sq_irq_set(irq, false);
+}
+
+/* Where message-signalled interrupts go. */
+struct sq_msi {
+    /* Writes `data` to gpa as a device on the bus would; any thread. What
+     * nobody takes is dropped. NULL: not connected. */
+    void (*send)(void *ctx, uint64_t gpa, uint32_t data);
+    void *ctx;
+};
+
+static inline void sq_msi_send(const struct sq_msi *msi, uint64_t gpa,
+                               uint32_t data)
+{
+    if (msi->send)
+        msi->send(msi->ctx, gpa, data);
 }
 
 #endif

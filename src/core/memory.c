@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "core/memory.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/shm.h"
 
 struct squib_memory {
     size_t count;
@@ -42,24 +41,12 @@ void squib_memory_free(struct squib_memory *mem)
 static int region_map(struct sq_memory_region *r, struct squib_error *err)
 {
     void *hva;
+    int e = sq_shm_new(r->len, &r->fd, &hva);
 
-    r->fd = memfd_create("guest-memory", MFD_CLOEXEC);
-    if (r->fd < 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "guest memory: memfd");
-    if (ftruncate(r->fd, (off_t)r->len) != 0) {
-        close(r->fd);
-        return sq_err_os(err, SQUIB_E_OS, errno,
-                         "guest memory: cannot size %llu MiB",
-                         (unsigned long long)(r->len >> 20));
-    }
-    hva = mmap(NULL, r->len, PROT_READ | PROT_WRITE,
-               MAP_SHARED | MAP_NORESERVE, r->fd, 0);
-    if (hva == MAP_FAILED) {
-        close(r->fd);
-        return sq_err_os(err, SQUIB_E_OS, errno,
+    if (e)
+        return sq_err_os(err, SQUIB_E_OS, e,
                          "guest memory: cannot map %llu MiB",
                          (unsigned long long)(r->len >> 20));
-    }
     r->hva = hva;
     return 0;
 }
@@ -251,15 +238,11 @@ static int region_discard(struct squib_memory *mem,
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t off = sq_align_up(from, page), end = to & ~(page - 1);
-    int rc, error;
+    int error;
 
     if (off >= end)
         return 0;
-    do {
-        rc = fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                       (off_t)off, (off_t)(end - off));
-        error = rc ? errno : 0;
-    } while (error == EINTR);
+    error = sq_shm_discard(r->fd, r->hva, off, end - off);
     /* Also after a failure: part of it may be gone. */
     sq_memory_wrote(mem, r->gpa + off, end - off);
     if (!error)

@@ -24,7 +24,7 @@ struct sq_memory_region {
     uint64_t gpa;
     uint64_t len;
     uint8_t *hva;
-    int fd; /* memfd that backs it at offset 0, for sharing; -1: lent */
+    int fd; /* backs it at offset 0, for sharing; -1: lent */
     /* Not RAM but memory of a device, which maps and unmaps it: it counts
      * in no size and is never given back. */
     bool lent;

@@ -74,6 +74,35 @@ int squib_backend_cpuid(const struct squib_backend *be,
     return be->cpuid(leaves, n, err);
 }
 
+/* Whether each part of `a` between commas is one of b's. */
+static bool has_all(const char *a, const char *b)
+{
+    for (;; a++) {
+        size_t n = strcspn(a, ","), m;
+        const char *p = b;
+
+        for (;; p += m + 1) {
+            m = strcspn(p, ",");
+            if (m == n && memcmp(p, a, n) == 0)
+                break;
+            if (!p[m])
+                return false;
+        }
+        a += n;
+        if (!*a)
+            return true;
+    }
+}
+
+/* Whether two names are the same but for the order of settings. */
+static bool same_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, ",");
+
+    return n == strcspn(b, ",") && memcmp(a, b, n) == 0 &&
+           strlen(a) == strlen(b) && has_all(a, b) && has_all(b, a);
+}
+
 /* The backend or the variant of that name, or NULL. */
 static const struct squib_backend *named(const struct squib_backend *be,
                                          const char *name)
@@ -81,7 +110,7 @@ static const struct squib_backend *named(const struct squib_backend *be,
     if (strcmp(be->name, name) == 0)
         return be;
     for (size_t k = 0; be->variants && be->variants[k]; k++)
-        if (strcmp(be->variants[k]->name, name) == 0)
+        if (same_name(be->variants[k]->name, name))
             return be->variants[k];
     return NULL;
 }
@@ -451,6 +480,17 @@ int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
     if (!vcpu->ops->set_aarch64)
         return wrong_arch(vcpu, err);
     return vcpu->ops->set_aarch64(vcpu, parts, st, err);
+}
+
+int squib_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                     struct squib_error *err)
+{
+    if (flags & ~(uint32_t)(SQUIB_DEBUG_STEP | SQUIB_DEBUG_BREAK))
+        return sq_err_set(err, SQUIB_E_INVAL, "debug flags %#x", flags);
+    if (!vcpu->ops->debug)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "backend %s cannot debug "
+                          "guests", vcpu->vm->backend->name);
+    return vcpu->ops->debug(vcpu, flags, err);
 }
 
 uint64_t squib_vcpu_insn_count(const struct squib_vcpu *vcpu)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * epoll with a table of watched descriptors. The table is indexed by slot
- * and epoll carries the slot and its generation, so an event that was
+ * A table of watched descriptors over the host's events. It is indexed by
+ * slot, and an event carries the slot and its generation, so an event that was
  * collected before its descriptor was deleted in the same round is dropped.
  */
 #define _GNU_SOURCE
@@ -11,12 +11,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/util.h"
 #include "os/clock.h"
+#include "os/events.h"
 #include "os/wake.h"
 
 #define BATCH 64
@@ -24,12 +24,13 @@
 struct watch {
     int fd; /* -1: free slot */
     uint32_t gen;
+    unsigned events;
     sq_poll_fn *fn;
     void *ctx;
 };
 
 struct sq_poller {
-    int epfd;
+    int queue;
     struct sq_wake wake;
     atomic_bool stop;
     struct watch *watches;
@@ -42,8 +43,7 @@ struct sq_poller {
 int sq_poller_new(struct sq_poller **out, struct squib_error *err)
 {
     struct sq_poller *p = calloc(1, sizeof(*p));
-    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
-    int rc;
+    int rc, e;
 
     if (!p)
         return sq_err_set(err, SQUIB_E_NOMEM, "event loop: out of memory");
@@ -54,12 +54,15 @@ int sq_poller_new(struct sq_poller **out, struct squib_error *err)
         free(p);
         return rc;
     }
-    p->epfd = epoll_create1(EPOLL_CLOEXEC);
-    if (p->epfd < 0 ||
-        epoll_ctl(p->epfd, EPOLL_CTL_ADD, sq_wake_fd(&p->wake), &ev) != 0) {
-        rc = sq_err_os(err, SQUIB_E_OS, errno, "event loop: epoll");
-        if (p->epfd >= 0)
-            close(p->epfd);
+    p->queue = -1;
+    e = sq_events_open(&p->queue);
+    if (!e)
+        e = sq_events_change(p->queue, sq_wake_fd(&p->wake), SQ_EVENTS_NONE,
+                             SQ_POLL_IN, UINT64_MAX);
+    if (e) {
+        rc = sq_err_os(err, SQUIB_E_OS, e, "event loop");
+        if (p->queue >= 0)
+            close(p->queue);
         sq_wake_destroy(&p->wake);
         free(p);
         return rc;
@@ -72,17 +75,11 @@ void sq_poller_free(struct sq_poller *p)
 {
     if (!p)
         return;
-    close(p->epfd);
+    close(p->queue);
     sq_wake_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     free(p->watches);
     free(p);
-}
-
-static uint32_t to_epoll(unsigned events)
-{
-    return (events & SQ_POLL_IN ? EPOLLIN : 0u) |
-           (events & SQ_POLL_OUT ? EPOLLOUT : 0u);
 }
 
 static struct watch *find(struct sq_poller *p, int fd)
@@ -102,7 +99,7 @@ int sq_poller_add(struct sq_poller *p, int fd, unsigned events,
                   sq_poll_fn *fn, void *ctx, struct squib_error *err)
 {
     struct watch *w = find(p, -1);
-    struct epoll_event ev = {.events = to_epoll(events)};
+    int e;
 
     if (!w) {
         size_t n = p->watch_count ? p->watch_count * 2 : 16;
@@ -116,10 +113,12 @@ int sq_poller_add(struct sq_poller *p, int fd, unsigned events,
         w = &p->watches[p->watch_count];
         p->watch_count = n;
     }
-    ev.data.u64 = slot_key(p, w);
-    if (epoll_ctl(p->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "event loop: watch %d", fd);
+    e = sq_events_change(p->queue, fd, SQ_EVENTS_NONE, events,
+                         slot_key(p, w));
+    if (e)
+        return sq_err_os(err, SQUIB_E_OS, e, "event loop: watch %d", fd);
     w->fd = fd;
+    w->events = events;
     w->fn = fn;
     w->ctx = ctx;
     return 0;
@@ -128,12 +127,13 @@ int sq_poller_add(struct sq_poller *p, int fd, unsigned events,
 int sq_poller_mod(struct sq_poller *p, int fd, unsigned events)
 {
     struct watch *w = find(p, fd);
-    struct epoll_event ev = {.events = to_epoll(events)};
 
     if (!w || fd < 0)
         return SQUIB_E_NOTFOUND;
-    ev.data.u64 = slot_key(p, w);
-    return epoll_ctl(p->epfd, EPOLL_CTL_MOD, fd, &ev) ? SQUIB_E_OS : 0;
+    if (sq_events_change(p->queue, fd, w->events, events, slot_key(p, w)))
+        return SQUIB_E_OS;
+    w->events = events;
+    return 0;
 }
 
 void sq_poller_del(struct sq_poller *p, int fd)
@@ -142,7 +142,7 @@ void sq_poller_del(struct sq_poller *p, int fd)
 
     if (!w)
         return;
-    epoll_ctl(p->epfd, EPOLL_CTL_DEL, fd, NULL);
+    sq_events_change(p->queue, fd, w->events, SQ_EVENTS_NONE, 0);
     w->fd = -1;
     w->gen++;
 }
@@ -255,21 +255,20 @@ static int run_timers(struct sq_poller *p)
 
 int sq_poller_run(struct sq_poller *p, struct squib_error *err)
 {
-    struct epoll_event ev[BATCH];
+    struct sq_event ev[BATCH];
 
     while (!atomic_load(&p->stop)) {
         int timeout_ms = run_timers(p);
-        int n = epoll_wait(p->epfd, ev, BATCH, timeout_ms);
+        int n, e = sq_events_wait(p->queue, ev, BATCH, timeout_ms, &n);
 
-        if (n < 0 && errno != EINTR)
-            return sq_err_os(err, SQUIB_E_OS, errno, "event loop: wait");
+        if (e)
+            return sq_err_os(err, SQUIB_E_OS, e, "event loop: wait");
         for (int i = 0; i < n; i++) {
-            uint32_t slot = (uint32_t)ev[i].data.u64;
-            uint32_t gen = (uint32_t)(ev[i].data.u64 >> 32);
-            uint32_t e = ev[i].events;
+            uint32_t slot = (uint32_t)ev[i].key;
+            uint32_t gen = (uint32_t)(ev[i].key >> 32);
             struct watch *w;
 
-            if (ev[i].data.u64 == UINT64_MAX) {
+            if (ev[i].key == UINT64_MAX) {
                 sq_wake_drain(&p->wake);
                 run_work(p);
                 continue;
@@ -277,10 +276,7 @@ int sq_poller_run(struct sq_poller *p, struct squib_error *err)
             w = &p->watches[slot];
             if (w->fd < 0 || w->gen != gen)
                 continue; /* deleted earlier in this round */
-            w->fn(w->ctx, w->fd, (e & EPOLLIN ? SQ_POLL_IN : 0u) |
-                                 (e & EPOLLOUT ? SQ_POLL_OUT : 0u) |
-                                 (e & (EPOLLHUP | EPOLLERR) ? SQ_POLL_HUP
-                                                            : 0u));
+            w->fn(w->ctx, w->fd, ev[i].events);
         }
     }
     atomic_store(&p->stop, false);

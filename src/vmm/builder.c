@@ -153,9 +153,9 @@ static void guest_booted(void *ctx, uint64_t wall_ns, uint64_t cpu_ns)
         vmm->env.boot_done(vmm->env.ctx, wall_ns, cpu_ns);
 }
 
-static int build_devices(struct sq_vmm *vmm, struct squib_error *err)
+struct sq_devices_env sq_vmm_devices_env(struct sq_vmm *vmm)
 {
-    struct sq_devices_env env = {
+    return (struct sq_devices_env){
         .spec = &vmm->spec,
         .machine = vmm->machine.ops,
         .vm = vmm->vm,
@@ -172,6 +172,11 @@ static int build_devices(struct sq_vmm *vmm, struct squib_error *err)
         .vsock_host = vmm->env.vsock_host,
         .vsock_ctx = vmm->env.vsock_ctx,
     };
+}
+
+static int build_devices(struct sq_vmm *vmm, struct squib_error *err)
+{
+    struct sq_devices_env env = sq_vmm_devices_env(vmm);
 
     return sq_devices_build(&vmm->devices, &env, err);
 }

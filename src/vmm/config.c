@@ -70,6 +70,43 @@ struct sq_net_spec *sq_spec_net_add(struct sq_vm_spec *spec,
     return &spec->nets[spec->net_count++];
 }
 
+bool sq_spec_list(struct sq_vm_spec *spec, uint32_t id,
+                  struct sq_spec_list *out)
+{
+    switch (id) {
+    case SQ_VIRTIO_ID_BLK:
+        *out = (struct sq_spec_list){(void *)spec->drives,
+                                     &spec->drive_count, SQ_SPEC_DRIVES_MAX,
+                                     sizeof(spec->drives[0])};
+        return true;
+    case SQ_VIRTIO_ID_NET:
+        *out = (struct sq_spec_list){(void *)spec->nets, &spec->net_count,
+                                     SQ_SPEC_NETS_MAX,
+                                     sizeof(spec->nets[0])};
+        return true;
+    case SQ_VIRTIO_ID_PMEM:
+        *out = (struct sq_spec_list){(void *)spec->pmems, &spec->pmem_count,
+                                     SQ_SPEC_PMEMS_MAX,
+                                     sizeof(spec->pmems[0])};
+        return true;
+    default:
+        return false;
+    }
+}
+
+void *sq_spec_list_entry(const struct sq_spec_list *list, uint32_t n)
+{
+    return list->first + n * list->len;
+}
+
+void sq_spec_list_remove(const struct sq_spec_list *list, uint32_t n)
+{
+    unsigned char *at = list->first + n * list->len;
+
+    --*list->count;
+    memmove(at, at + list->len, (*list->count - n) * list->len);
+}
+
 static int hex_digit(char c)
 {
     return c >= '0' && c <= '9' ? c - '0'

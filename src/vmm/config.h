@@ -91,6 +91,7 @@ struct sq_vm_spec {
     uint32_t mem_mib;
     uint32_t vcpus;
     bool dirty_log;
+    bool pci; /* virtio devices on a PCI bus; else each in an MMIO slot */
     struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
     uint32_t drive_count;
     struct sq_net_spec nets[SQ_SPEC_NETS_MAX];
@@ -149,6 +150,21 @@ struct sq_pmem_spec *sq_spec_pmem_add(struct sq_vm_spec *spec,
 /* The same for network interfaces. */
 struct sq_net_spec *sq_spec_net_add(struct sq_vm_spec *spec,
                                     struct squib_error *err);
+
+/* The entries of a spec for one kind of device that there may be several
+ * of. They move when one is removed. */
+struct sq_spec_list {
+    unsigned char *first;
+    uint32_t *count, max;
+    size_t len; /* of one entry */
+};
+
+/* The list for a virtio identifier: block, network and pmem. False: there is
+ * none. */
+bool sq_spec_list(struct sq_vm_spec *spec, uint32_t id,
+                  struct sq_spec_list *out);
+void *sq_spec_list_entry(const struct sq_spec_list *list, uint32_t n);
+void sq_spec_list_remove(const struct sq_spec_list *list, uint32_t n);
 
 /* "06:00:AC:10:00:02" to six bytes; false if it is not that. */
 bool sq_spec_parse_mac(const char *text, uint8_t mac[6]);

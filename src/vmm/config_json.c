@@ -873,7 +873,7 @@ int sq_config_finish_cmdline(struct sq_vm_spec *spec,
 {
     const struct sq_drive_spec *d = &spec->drives[0];
     char words[128];
-    int rc = sq_spec_append(spec, "pci=off", err);
+    int rc = spec->pci ? 0 : sq_spec_append(spec, "pci=off", err);
 
     for (uint32_t i = 0; i < spec->pmem_count && !rc; i++) {
         if (!spec->pmems[i].is_root)

@@ -41,7 +41,8 @@ int sq_config_parse(const char *text, size_t text_len,
 int sq_config_load(const char *path, struct sq_vm_spec *spec, char *notes,
                    size_t notes_len, struct squib_error *err);
 
-/* Adds what Firecracker adds to the command line: pci=off, root=... */
+/* Adds what Firecracker adds to the command line: pci=off unless there is
+ * PCI, root=... */
 int sq_config_finish_cmdline(struct sq_vm_spec *spec,
                              struct squib_error *err);
 

@@ -10,7 +10,9 @@
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
 #include "dev/virtio/mem.h"
+#include "dev/virtio/mmio.h"
 #include "dev/virtio/net.h"
+#include "dev/virtio/pci.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/vhost_blk.h"
@@ -36,6 +38,11 @@ struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
         .drained = env->serial_drained,
         .ctx = env->ctx,
     };
+}
+
+static void send_msi(void *ctx, uint64_t gpa, uint32_t data)
+{
+    squib_vm_msi(ctx, gpa, data, NULL); /* the guest chose where */
 }
 
 /* --- the virtio devices a configuration can ask for -------------------- */
@@ -286,6 +293,8 @@ static void pmem_unmap(struct sq_devices *devices,
         return; /* building ended before it was mapped */
     squib_vm_unmap(devices->vm, r.range, NULL);
     sq_memory_take_back(devices->mem, r.range.gpa);
+    if (devices->pmem_end == r.range.gpa + r.range.len)
+        devices->pmem_end = r.range.gpa; /* the last one: room for another */
 }
 
 static uint32_t mem_count(const struct sq_vm_spec *spec)
@@ -395,56 +404,111 @@ static int balloon_make(struct sq_devices *devices,
 
 /* In the order of their slots: the first drive is /dev/vda. */
 static const struct {
+    uint32_t id;
     const char *name;
     uint32_t (*count)(const struct sq_vm_spec *spec);
     int (*make)(struct sq_devices *devices, const struct sq_devices_env *env,
                 uint32_t i, struct sq_virtio_device **out,
                 struct squib_error *err);
 } kinds[] = {
-    {"blk", blk_count, blk_make},
-    {"net", net_count, net_make},
-    {"vsock", vsock_count, vsock_make},
-    {"rng", rng_count, rng_make},
-    {"balloon", balloon_count, balloon_make},
-    {"mem", mem_count, mem_make},
-    {"pmem", pmem_count, pmem_make},
+    {SQ_VIRTIO_ID_BLK, "blk", blk_count, blk_make},
+    {SQ_VIRTIO_ID_NET, "net", net_count, net_make},
+    {SQ_VIRTIO_ID_VSOCK, "vsock", vsock_count, vsock_make},
+    {SQ_VIRTIO_ID_RNG, "rng", rng_count, rng_make},
+    {SQ_VIRTIO_ID_BALLOON, "balloon", balloon_count, balloon_make},
+    {SQ_VIRTIO_ID_MEM, "mem", mem_count, mem_make},
+    {SQ_VIRTIO_ID_PMEM, "pmem", pmem_count, pmem_make},
 };
 
 /* --- slots ------------------------------------------------------------- */
+
+/* Frees the device in slot n; those behind it move up. */
+static void free_slot(struct sq_devices *devices, size_t n)
+{
+    struct sq_virtio_device *dev = devices->slot[n];
+
+    if (devices->pci)
+        sq_pci_unplug(&devices->pci_bus,
+                      sq_virtio_pci_function(sq_virtio_pci_of(dev)));
+    if (dev->ops->id == SQ_VIRTIO_ID_PMEM)
+        pmem_unmap(devices, dev);
+    sq_transport_free(dev->transport);
+    devices->slot_count--;
+    for (; n < devices->slot_count; n++)
+        devices->slot[n] = devices->slot[n + 1];
+}
 
 static void free_slots(void *ctx)
 {
     struct sq_devices *devices = ctx;
 
-    while (devices->slot_count) {
-        struct sq_virtio_mmio *mmio = devices->slot[--devices->slot_count];
-        struct sq_virtio_device *dev = sq_virtio_mmio_device(mmio);
-
-        if (dev->ops->id == SQ_VIRTIO_ID_PMEM)
-            pmem_unmap(devices, dev);
-        sq_virtio_mmio_free(mmio);
-    }
+    while (devices->slot_count)
+        free_slot(devices, devices->slot_count - 1);
+    if (devices->pci)
+        sq_pci_bus_destroy(&devices->pci_bus);
 }
 
-/* Lets the backend ring the queues without an exit where it can. */
+/* Whether the backend can ring queues without an exit. */
+static bool can_ring(const struct squib_vm *vm)
+{
+    return (squib_backend_caps(vm->backend) & SQUIB_CAP_IOEVENTFD) &&
+           vm->ops->ioeventfd;
+}
+
 static int connect_notify(const struct sq_devices_env *env,
-                          struct sq_virtio_mmio *mmio, uint64_t gpa,
+                          struct sq_transport *t, uint64_t gpa,
                           struct squib_error *err)
 {
-    const struct squib_vm *vm = env->vm;
     int fd;
 
-    if (!(squib_backend_caps(vm->backend) & SQUIB_CAP_IOEVENTFD) ||
-        !vm->ops->ioeventfd)
+    if (!can_ring(env->vm))
         return 0;
-    fd = sq_virtio_mmio_notify_fd(mmio, err);
+    fd = sq_transport_notify_fd(t, err);
     if (fd < 0)
         return fd;
-    return vm->ops->ioeventfd(env->vm, false, gpa + SQ_VIRTIO_MMIO_NOTIFY, 4,
-                              fd, true, err);
+    return env->vm->ops->ioeventfd(env->vm, false,
+                                   gpa + SQ_VIRTIO_MMIO_NOTIFY, 4, fd, true,
+                                   err);
 }
 
-static int add_slot(struct sq_devices *devices,
+/* The guest has moved a device's region. Where this fails, its writes come
+ * out as exits: slower, not wrong. */
+static void doorbell(void *ctx, uint64_t gpa, int fd, bool on)
+{
+    struct squib_vm *vm = ctx;
+
+    vm->ops->ioeventfd(vm, false, gpa, 2, fd, on, NULL);
+}
+
+static int add_pci(struct sq_devices *devices,
+                   const struct sq_devices_env *env,
+                   struct sq_virtio_device *dev, struct squib_error *err)
+{
+    struct sq_virtio_pci_config config = {
+        .dev = dev,
+        .mem = env->mem,
+        .poller = env->poller,
+        .msi = {send_msi, env->vm},
+        .doorbell = can_ring(env->vm) ? doorbell : NULL,
+        .doorbell_ctx = env->vm,
+    };
+    struct sq_virtio_pci *pci;
+    int rc = sq_virtio_pci_new(&config, &pci, err);
+
+    if (rc) {
+        dev->ops->free(dev);
+        return rc;
+    }
+    rc = sq_pci_plug(&devices->pci_bus, sq_virtio_pci_function(pci), err);
+    if (rc < 0) {
+        sq_transport_free(dev->transport);
+        return rc;
+    }
+    devices->slot[devices->slot_count++] = dev;
+    return 0;
+}
+
+static int add_mmio(struct sq_devices *devices,
                     const struct sq_devices_env *env, const char *name,
                     struct sq_virtio_device *dev, struct squib_error *err)
 {
@@ -456,6 +520,7 @@ static int add_slot(struct sq_devices *devices,
         .mem = env->mem,
         .poller = env->poller,
     };
+    struct sq_virtio_mmio *mmio;
     int rc;
 
     if (n == layout->virtio_max) {
@@ -467,15 +532,34 @@ static int add_slot(struct sq_devices *devices,
     where->len = SQ_VIRTIO_MMIO_LEN;
     where->irq = layout->virtio_irq + (uint32_t)n;
     config.irq = sq_devices_line(env, where->irq);
-    rc = sq_virtio_mmio_new(&config, &devices->slot[n], err);
+    rc = sq_virtio_mmio_new(&config, &mmio, err);
     if (rc) {
         dev->ops->free(dev);
         return rc;
     }
-    devices->slot_count++;
+    devices->slot[devices->slot_count++] = dev;
     rc = sq_bus_add(&devices->mmio, name, where->gpa, where->len,
-                    &sq_virtio_mmio_bus_ops, devices->slot[n], err);
-    return rc ? rc : connect_notify(env, devices->slot[n], where->gpa, err);
+                    &sq_virtio_mmio_bus_ops, mmio, err);
+    return rc ? rc : connect_notify(env, dev->transport, where->gpa, err);
+}
+
+/* The i-th device of a kind. On failure it is gone, or in the last slot. */
+static int add_device(struct sq_devices *devices,
+                      const struct sq_devices_env *env, size_t kind,
+                      uint32_t i, struct squib_error *err)
+{
+    struct sq_virtio_device *dev = NULL;
+    int rc = kinds[kind].make(devices, env, i, &dev, err);
+
+    if (rc)
+        return rc;
+    rc = devices->pci ? add_pci(devices, env, dev, err)
+                      : add_mmio(devices, env, kinds[kind].name, dev, err);
+    if (!rc && devices->vsock_bridge && dev->ops->id == SQ_VIRTIO_ID_VSOCK)
+        rc = sq_vsock_unix_attach(devices->vsock_bridge, dev, err);
+    if (!rc && dev->ops->id == SQ_VIRTIO_ID_PMEM)
+        rc = pmem_map(devices, dev, err);
+    return rc;
 }
 
 static int build_virtio(struct sq_devices *devices,
@@ -484,21 +568,44 @@ static int build_virtio(struct sq_devices *devices,
 {
     for (size_t k = 0; k < SQ_ARRAY_LEN(kinds); k++) {
         for (uint32_t i = 0; i < kinds[k].count(env->spec); i++) {
-            struct sq_virtio_device *dev = NULL;
-            int rc = kinds[k].make(devices, env, i, &dev, err);
+            int rc = add_device(devices, env, k, i, err);
 
-            if (!rc)
-                rc = add_slot(devices, env, kinds[k].name, dev, err);
-            if (!rc && devices->vsock_bridge &&
-                dev->ops->id == SQ_VIRTIO_ID_VSOCK)
-                rc = sq_vsock_unix_attach(devices->vsock_bridge, dev, err);
-            if (!rc && dev->ops->id == SQ_VIRTIO_ID_PMEM)
-                rc = pmem_map(devices, dev, err);
             if (rc)
                 return rc;
         }
     }
     return 0;
+}
+
+static int build_pci(struct sq_devices *devices, struct squib_error *err)
+{
+    const struct sq_machine_layout *layout = devices->layout;
+    const struct sq_pci_bus_config config = {
+        .window = layout->pci_gpa,
+        .window_len = layout->pci_len,
+        .port_cf9 = &sq_power_reset_control_ops,
+        .port_cf9_ctx = &devices->legacy.power,
+    };
+    int rc;
+
+    if (!layout->pci_len)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "this guest's machine has "
+                          "no PCI bus\n  do: leave out --pci and "
+                          "--enable-pci");
+    sq_pci_bus_init(&devices->pci_bus, &config);
+    devices->pci = true;
+    rc = sq_bus_add(&devices->mmio, "PCI configuration", layout->ecam_gpa,
+                    SQ_PCI_ECAM_LEN, &sq_pci_ecam_ops, &devices->pci_bus,
+                    err);
+    if (!rc)
+        rc = sq_bus_add(&devices->mmio, "PCI memory", layout->pci_gpa,
+                        layout->pci_len, &sq_pci_window_ops,
+                        &devices->pci_bus, err);
+    if (!rc && layout->pci_ports)
+        rc = sq_bus_add(&devices->pio, "PCI ports", SQ_PCI_PORT,
+                        SQ_PCI_PORTS, &sq_pci_port_ops, &devices->pci_bus,
+                        err);
+    return rc;
 }
 
 int sq_devices_build(struct sq_devices *devices,
@@ -531,30 +638,67 @@ int sq_devices_build(struct sq_devices *devices,
         return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
     if (env->spec->mmds && env->mmds)
         sq_mmds_configure(env->mmds, &env->spec->mmds_config);
-    return build_virtio(devices, env, err);
+    if (env->spec->pci)
+        rc = build_pci(devices, err);
+    return rc ? rc : build_virtio(devices, env, err);
+}
+
+int sq_devices_plug(struct sq_devices *devices,
+                    const struct sq_devices_env *env, uint32_t id,
+                    struct squib_error *err)
+{
+    struct sq_irq irq = sq_devices_line(env, env->machine->layout.pci_irq);
+    size_t had = devices->slot_count, k = 0;
+    int rc;
+
+    while (k < SQ_ARRAY_LEN(kinds) && kinds[k].id != id)
+        k++;
+    if (!devices->pci || k == SQ_ARRAY_LEN(kinds))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    rc = add_device(devices, env, k, kinds[k].count(env->spec) - 1, err);
+    if (rc && devices->slot_count > had)
+        free_slot(devices, had);
+    if (!rc)
+        sq_irq_pulse(&irq);
+    return rc;
+}
+
+void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n)
+{
+    size_t i = 0;
+
+    for (uint32_t left = n; i < devices->slot_count; i++)
+        if (devices->slot[i]->ops->id == id && left-- == 0)
+            break;
+    if (!devices->pci || i == devices->slot_count)
+        return;
+    free_slot(devices, i);
+    if (id != SQ_VIRTIO_ID_NET)
+        return;
+    sq_mmds_net_free(devices->mmds[n]);
+    for (; n + 1 < SQ_ARRAY_LEN(devices->mmds); n++)
+        devices->mmds[n] = devices->mmds[n + 1];
+    devices->mmds[n] = NULL;
 }
 
 void sq_devices_pause(struct sq_devices *devices)
 {
     for (size_t i = 0; i < devices->slot_count; i++)
-        sq_virtio_pause(sq_virtio_mmio_device(devices->slot[i]));
+        sq_virtio_pause(devices->slot[i]);
 }
 
 void sq_devices_resume(struct sq_devices *devices)
 {
     for (size_t i = 0; i < devices->slot_count; i++)
-        sq_virtio_resume(sq_virtio_mmio_device(devices->slot[i]));
+        sq_virtio_resume(devices->slot[i]);
 }
 
 struct sq_virtio_device *sq_devices_find(const struct sq_devices *devices,
                                          uint32_t id, uint32_t n)
 {
     for (size_t i = 0; i < devices->slot_count; i++) {
-        struct sq_virtio_device *dev =
-            sq_virtio_mmio_device(devices->slot[i]);
-
-        if (dev->ops->id == id && n-- == 0)
-            return dev;
+        if (devices->slot[i]->ops->id == id && n-- == 0)
+            return devices->slot[i];
     }
     return NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The devices of one machine: the two buses, the legacy set, and virtio
- * devices in virtio-mmio slots. A new virtio device is one row of the table
- * in devices.c and the setting that asks for it.
+ * devices, in virtio-mmio slots or on a PCI bus. A new virtio device is one
+ * row of the table in devices.c and the setting that asks for it.
  *
  * Built and freed on the event thread while no vCPU runs.
  */
@@ -16,7 +16,8 @@
 #include "dev/host/vsock_unix.h"
 #include "dev/legacy/legacy.h"
 #include "dev/legacy/pl031.h"
-#include "dev/virtio/mmio.h"
+#include "dev/pci/bus.h"
+#include "dev/virtio/device.h"
 #include "mmds/mmds.h"
 #include "dev/vmgenid.h"
 #include "os/poller.h"
@@ -37,6 +38,11 @@ struct sq_machine_layout {
     uint64_t boot_timer_gpa;
     uint64_t pmem_gpa, pmem_align; /* not below, and behind all RAM */
     uint64_t gpa_end;
+    /* PCI: memory of functions, configuration space, the interrupt that
+     * says "look who came". pci_len 0: the machine cannot have it. */
+    uint64_t pci_gpa, pci_len, ecam_gpa;
+    uint32_t pci_irq;
+    bool pci_ports; /* configuration space also at ports 0xcf8.. */
 };
 
 struct sq_machine_ops; /* vmm/machine.h */
@@ -55,10 +61,13 @@ struct sq_devices {
     bool has_keyboard;
     struct sq_pl031 pl031;
     const struct sq_machine_layout *layout;
-    struct sq_virtio_mmio *slot[SQ_DEVICES_VIRTIO_MAX];
-    /* The same slots as the guest's tables describe them. */
-    struct sq_device_place where[SQ_DEVICES_VIRTIO_MAX];
+    /* In the order in which they came. */
+    struct sq_virtio_device *slot[SQ_PCI_SLOTS];
     size_t slot_count;
+    /* Without PCI: the same slots as the guest's tables describe them. */
+    struct sq_device_place where[SQ_DEVICES_VIRTIO_MAX];
+    bool pci;
+    struct sq_pci_bus pci_bus;
     struct sq_vsock_unix *vsock_bridge;
     struct sq_mmds_net *mmds[SQ_SPEC_NETS_MAX]; /* of the spec's nets */
     struct sq_boot_timer boot_timer;
@@ -98,6 +107,18 @@ struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
 int sq_devices_build(struct sq_devices *devices,
                      const struct sq_devices_env *env,
                      struct squib_error *err);
+
+/* While the guest runs, with PCI: makes the device that the last entry of
+ * env->spec's array for this identifier describes, and tells the guest to
+ * look. Event thread. For a device that has memory of its own (pmem) no vCPU
+ * may run. Errors: SQUIB_E_NOSUPPORT without PCI, or what making says;
+ * nothing has changed then. */
+int sq_devices_plug(struct sq_devices *devices,
+                    const struct sq_devices_env *env, uint32_t id,
+                    struct squib_error *err);
+/* Takes the n-th of them away, whether or not the guest has let go of it:
+ * nothing answers in its place. The same rules. */
+void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n);
 
 /* Event thread, while no vCPU runs: devices end what they are at and begin
  * nothing new; and go on. */

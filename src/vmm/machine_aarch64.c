@@ -81,7 +81,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
 
     if (rc)
         return rc;
-    if (getrandom(seed, sizeof(seed), 0) == (ssize_t)sizeof(seed))
+    if (getentropy(seed, sizeof(seed)) == 0)
         boot.seed = seed;
     for (size_t i = 0; i < devices->slot_count; i++)
         where[i] = (struct sq_arm64_mmio_device){

@@ -8,6 +8,10 @@
 
 _Static_assert(SQ_X86_VIRTIO_MAX <= SQ_DEVICES_VIRTIO_MAX,
                "every slot has room");
+_Static_assert(SQ_X86_ECAM_LEN == SQ_PCI_ECAM_LEN &&
+                   SQ_X86_PCI_SLOTS == SQ_PCI_SLOTS &&
+                   SQ_X86_PCI_PORT == SQ_PCI_PORT,
+               "tables and bus agree");
 
 static int add_memory(struct squib_memory *mem, uint32_t mem_mib,
                       struct squib_error *err)
@@ -38,6 +42,7 @@ static int build_platform(struct sq_devices *devices,
         .keyboard_irq = sq_devices_line(env, SQ_X86_KBD_GSI),
         .sleep_port = SQ_X86_POWER_PORT,
         .sleep_type_off = SQ_X86_SLEEP_S5,
+        .pci_ports = env->spec->pci,
         .shutdown = env->shutdown,
         .reset = env->reset,
         .ctx = env->ctx,
@@ -66,16 +71,17 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         .cmdline = spec->cmdline,
         .vcpus = spec->vcpus,
         .devices = where,
-        .device_count = devices->slot_count,
+        .device_count = devices->pci ? 0 : devices->slot_count,
         .serial = true,
         .keyboard = true,
         .vmgenid = true,
+        .pci = spec->pci,
     };
     int rc = sq_x86_kernel_open(spec->kernel, &kernel, err);
 
     if (rc)
         return rc;
-    for (size_t i = 0; i < devices->slot_count; i++)
+    for (size_t i = 0; i < boot.device_count; i++)
         where[i] = (struct sq_x86_mmio_device){
             .gpa = (uint32_t)devices->where[i].gpa,
             .len = devices->where[i].len,
@@ -146,6 +152,11 @@ const struct sq_machine_ops sq_machine_x86_64 = {
         .pmem_gpa = SQ_X86_HIGH_RAM_GPA,
         .pmem_align = SQ_X86_PMEM_ALIGN,
         .gpa_end = SQ_X86_GPA_END,
+        .pci_gpa = SQ_X86_PCI_GPA,
+        .pci_len = SQ_X86_PCI_LEN,
+        .ecam_gpa = SQ_X86_ECAM_GPA,
+        .pci_irq = SQ_X86_PCI_GSI,
+        .pci_ports = true,
     },
     .add_memory = add_memory,
     .build_platform = build_platform,

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "core/backend.h"
+#include "os/host.h"
 
 /* Signals for the process are the event thread's; what a backend uses to
  * interrupt a vCPU it unblocks itself. */
@@ -181,12 +182,10 @@ int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
             break;
         }
         t->started = true;
-#ifdef __linux__
         char name[16];
 
         snprintf(name, sizeof(name), "vcpu %u", i);
-        pthread_setname_np(t->thread, name);
-#endif
+        sq_host_name_thread(t->thread, name);
     }
     sq_vcpus_wait_paused(set);
     pthread_mutex_lock(&set->lock);

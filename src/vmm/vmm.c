@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "os/clock.h"
@@ -128,6 +129,57 @@ struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
                                        uint32_t n)
 {
     return sq_devices_find(&vmm->devices, id, n);
+}
+
+/* A device with memory of its own is mapped while no vCPU runs. True: they
+ * ran, and must again. */
+static bool halt_for(struct sq_vmm *vmm, uint32_t id)
+{
+    return id == SQ_VIRTIO_ID_PMEM &&
+           sq_vmm_phase(vmm) == SQUIB_PHASE_RUNNING &&
+           sq_vmm_pause(vmm, NULL) == 0;
+}
+
+int sq_vmm_plug(struct sq_vmm *vmm, uint32_t id, const void *entry,
+                struct squib_error *err)
+{
+    struct sq_devices_env env = sq_vmm_devices_env(vmm);
+    struct sq_spec_list list;
+    bool halted;
+    int rc;
+
+    if (!vmm->spec.pci || !sq_spec_list(&vmm->spec, id, &list))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    if (*list.count == list.max)
+        return sq_err_set(err, SQUIB_E_RANGE, "at most %u devices of this "
+                          "kind are possible", list.max);
+    memcpy(sq_spec_list_entry(&list, *list.count), entry, list.len);
+    ++*list.count;
+    halted = halt_for(vmm, id);
+    rc = sq_devices_plug(&vmm->devices, &env, id, err);
+    if (halted)
+        sq_vmm_resume(vmm, NULL);
+    if (rc)
+        --*list.count;
+    return rc;
+}
+
+int sq_vmm_unplug(struct sq_vmm *vmm, uint32_t id, uint32_t n,
+                  struct squib_error *err)
+{
+    struct sq_spec_list list;
+    bool halted;
+
+    if (!vmm->spec.pci || !sq_spec_list(&vmm->spec, id, &list))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    if (n >= *list.count)
+        return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no such device");
+    halted = halt_for(vmm, id);
+    sq_devices_unplug(&vmm->devices, id, n);
+    if (halted)
+        sq_vmm_resume(vmm, NULL);
+    sq_spec_list_remove(&list, n);
+    return 0;
 }
 
 struct sq_poller *sq_vmm_poller(struct sq_vmm *vmm)

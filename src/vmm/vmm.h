@@ -84,6 +84,18 @@ bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm);
 struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
                                        uint32_t n);
 
+/* Devices that come and go while the guest runs, with PCI. `entry` is what
+ * the spec's list for this virtio identifier has (sq_spec_list()); it is
+ * copied, becomes the last one, and the guest is told to look. Unplugging
+ * takes the n-th away whether or not the guest has let go of it. For pmem
+ * the vCPUs stop for a moment. Errors: SQUIB_E_NOSUPPORT without PCI or for
+ * other devices, SQUIB_E_RANGE (too many), SQUIB_E_NOTFOUND, or what making
+ * the device says. */
+int sq_vmm_plug(struct sq_vmm *vmm, uint32_t id, const void *entry,
+                struct squib_error *err);
+int sq_vmm_unplug(struct sq_vmm *vmm, uint32_t id, uint32_t n,
+                  struct squib_error *err);
+
 /* The event loop it was built on. Any thread. */
 struct sq_poller *sq_vmm_poller(struct sq_vmm *vmm);
 

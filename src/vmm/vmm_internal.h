@@ -36,4 +36,7 @@ struct sq_vmm {
  * stack has been popped. */
 int sq_vmm_build(struct sq_vmm *vmm, struct squib_error *err);
 
+/* builder.c: what devices are connected to. */
+struct sq_devices_env sq_vmm_devices_env(struct sq_vmm *vmm);
+
 #endif

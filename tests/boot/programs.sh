@@ -3,6 +3,8 @@
 #
 # Real programs from a Debian root print in the guest what the same files
 # print on the host: coreutils, gzip, bc, awk, perl, openssl, python3.
+#
+#   programs.sh [v3]     with the CPU that has AVX2 and the like
 here=${0%/*}
 . "$here/lib.sh"
 . "$here/debian_root.sh"
@@ -46,7 +48,16 @@ openssl req -x509 -new -key rsa.pem -subj /CN=squib -out cert.pem \
 END
 # The host's C library would choose other variants of sin() and so on for
 # processors with FMA, whose last bit may differ: both take the plain ones.
-tunables=glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2,-AVX,-AVX512F
+# With v3 both have FMA, and the host does without what comes after it.
+if [ "${1:-}" = v3 ]; then
+    for f in avx2 fma bmi2 f16c abm; do
+        grep -qw "$f" /proc/cpuinfo || skip "the host has no $f to compare"
+    done
+    backend=$backend,cpu=v3
+    tunables=glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-FMA4
+else
+    tunables=glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2,-AVX,-AVX512F
+fi
 on_host() {
     env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin GLIBC_TUNABLES=$tunables \
         timeout $((120 * slow)) $enter "$root" "$@"

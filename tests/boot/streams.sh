@@ -1,13 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# streams.sh [--short] [VCPUS [KERNEL]]: the command of `squib run` behaves
-# like a local process: streams, status, signals, environment. --short leaves
-# out what does not depend on the number of vCPUs.
+# streams.sh [--short] [--pci] [VCPUS [KERNEL]]: the command of `squib run`
+# behaves like a local process: streams, status, signals, environment. --short
+# leaves out what does not depend on the number of vCPUs.
 . "${0%/*}/lib.sh"
 short=
 if [ "${1-}" = --short ]; then
     short=1
+    shift
+fi
+pci=
+if [ "${1-}" = --pci ]; then
+    pci=--pci
     shift
 fi
 vcpus=${1:-1}
@@ -17,9 +22,9 @@ if [ -n "${2-}" ]; then
     [ -r "$kernel" ] || skip "no kernel $kernel"
 fi
 boot() {
-    squib_run -k "$kernel" -c "$vcpus" "$@"
+    squib_run -k "$kernel" -c "$vcpus" $pci "$@"
 }
-echo "# $vcpus vCPU, kernel $kernel"
+echo "# $vcpus vCPU $pci, kernel $kernel"
 
 # --- streams and status ------------------------------------------------------
 head -c 16777216 /dev/urandom >"$work/big"
@@ -66,8 +71,8 @@ fi
 begin() { # options and command of `squib run`
     : >"$out"
     timeout --foreground -k 5 $((60 * slow)) \
-        "$SQUIB" run -q --backend "$backend" -k "$kernel" -c "$vcpus" "$@" \
-        >"$out" 2>"$err" </dev/null &
+        "$SQUIB" run -q --backend "$backend" -k "$kernel" -c "$vcpus" \
+        $pci "$@" >"$out" 2>"$err" </dev/null &
     started_pid=$!
     while ! grep -q ready "$out"; do
         kill -0 "$started_pid" 2>/dev/null || return 1
@@ -100,7 +105,7 @@ what="a reader that takes 10 bytes and goes"
 limited 60 sh -c '
     { "$@"; echo $? >&2; } | head -c 10' sh \
     "$SQUIB" run -q --backend "$backend" -k "$kernel" -c "$vcpus" \
-    -- yes 12345678 </dev/null
+    $pci -- yes 12345678 </dev/null
 if ended "$what" 0; then
     if [ "$(cat "$out")" != "$(printf '12345678\n1')" ]; then
         fail "$what" "not the first 10 bytes"

@@ -17,4 +17,5 @@ fi
 status=0
 "${0%/*}/streams.sh" 1 "$tailored" || status=$?
 "${0%/*}/streams.sh" --short 2 "$tailored" || status=$?
+"${0%/*}/streams.sh" --short --pci 2 "$tailored" || status=$?
 exit $status

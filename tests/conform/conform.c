@@ -6,10 +6,10 @@
  * One line a test: ok, FAIL or skip, milliseconds, name, reason. The last
  * line is "N passed, N failed, N skipped". Exit status 0 if none failed, 1
  * if one failed, 2 for a wrong command line. -t SECONDS sets the time limit
- * of one test (10).
+ * of one test (10). -m prints the table of docs/backends.md instead.
  */
 #define _GNU_SOURCE
-#include "conform.h"
+#include "a64.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -21,6 +21,7 @@
 
 #include "backends/mock/mock.h"
 #include "base/util.h"
+#include "kinds.h"
 #include "os/clock.h"
 
 #define STATUS_FAIL 1
@@ -28,11 +29,31 @@
 
 enum verdict { OK, FAILED, SKIPPED };
 
-static const struct cf_test *const groups[] = {
-    cf_tests_io,   cf_tests_mmio, cf_tests_run, cf_tests_mode,
-    cf_tests_fault, cf_tests_insn, cf_tests_irq, cf_tests_mem,
-    cf_tests_state,
+static const struct cf_test *const x86_64[] = {
+    cf_tests_common, cf_tests_io,    cf_tests_mmio, cf_tests_run,
+    cf_tests_mode,   cf_tests_fault, cf_tests_insn, cf_tests_irq,
+    cf_tests_mem,    cf_tests_state, NULL,
 };
+
+static const struct cf_test *const aarch64[] = {
+    cf_tests_common,    cf_tests_a64_mmio, cf_tests_a64_run,
+    cf_tests_a64_fault, cf_tests_a64_irq,  cf_tests_a64_mem,
+    cf_tests_a64_state, NULL,
+};
+
+static const struct cf_test *const *const groups[SQUIB_ARCH_COUNT] = {
+    [SQUIB_ARCH_X86_64] = x86_64,
+    [SQUIB_ARCH_AARCH64] = aarch64,
+};
+
+/* Shared by the tests' processes. */
+static _Atomic uint32_t *seen;
+
+void cf_seen(const struct squib_exit *e)
+{
+    if (seen && (unsigned)e->kind < SQUIB_EXIT_COUNT)
+        *seen |= 1u << e->kind;
+}
 
 /* In the test's process, stdout is the pipe to the runner. */
 void cf_fail(const char *file, int line, const char *fmt, ...)
@@ -182,14 +203,16 @@ static int run_suite(const struct squib_backend *be, char *const *words,
     struct cf start = {.be = be};
     struct squib_error e = {0};
     unsigned count[3] = {0};
+    const struct cf_test *const *g = groups[squib_backend_arch(be)];
     bool can = usable(be, &e);
 
     if (can && squib_backend_probe(be, &e) != 0) {
         start.weak = true;
         printf("# %.*s\n", (int)strcspn(e.text, "\n"), e.text);
     }
-    for (size_t g = 0; g < SQ_ARRAY_LEN(groups); g++) {
-        for (const struct cf_test *t = groups[g]; t->name; t++) {
+    seen = cf_kinds_new();
+    for (; *g; g++) {
+        for (const struct cf_test *t = *g; t->name; t++) {
             if (!wanted(t->name, words))
                 continue;
             if (!can || (be == &sq_backend_mock && t->needs)) {
@@ -203,6 +226,9 @@ static int run_suite(const struct squib_backend *be, char *const *words,
             count[run_one(t, &start, limit_s)]++;
         }
     }
+    /* A weak backend, or a part of the suite, proves nothing of it. */
+    if (can && !start.weak && !*words && be != &sq_backend_mock && seen)
+        count[cf_kinds_check(be, *seen) ? OK : FAILED]++;
     printf("%u passed, %u failed, %u skipped\n", count[OK], count[FAILED],
            count[SKIPPED]);
     return count[FAILED] ? 1 : 0;
@@ -214,10 +240,14 @@ int main(int argc, char **argv)
     unsigned limit_s = 10;
     int opt;
 
-    while ((opt = getopt(argc, argv, "t:")) == 't')
+    while ((opt = getopt(argc, argv, "mt:")) == 't')
         limit_s = (unsigned)strtoul(optarg, NULL, 10);
+    if (opt == 'm') {
+        cf_kinds_table();
+        return 0;
+    }
     if (opt != -1 || optind >= argc || limit_s == 0) {
-        fprintf(stderr, "usage: conform [-t SECONDS] BACKEND [TEST...]\n");
+        fprintf(stderr, "usage: conform [-t SECONDS] BACKEND [TEST...] | -m\n");
         return 2;
     }
     be = find_backend(argv[optind]);

@@ -90,6 +90,7 @@ struct cf_test {
 };
 
 /* Arrays that end with a NULL name. */
+extern const struct cf_test cf_tests_common[];
 extern const struct cf_test cf_tests_io[];
 extern const struct cf_test cf_tests_mmio[];
 extern const struct cf_test cf_tests_run[];
@@ -127,6 +128,9 @@ void cf_eq(const char *file, int line, const char *what, uint64_t got,
 void cf_check_needs(struct cf *t, unsigned needs);
 
 /* --- machines (guest.c) ---------------------------------------------- */
+
+/* Whether the backend's guests are arm64: see a64.h. */
+bool cf_is_a64(const struct cf *t);
 
 /* Makes memory with the tables above, a VM and its vCPU 0. */
 void cf_vm(struct cf *t, uint32_t vcpus, bool irqchip, bool dirty_log);
@@ -170,6 +174,9 @@ uint64_t cf_gpr(struct cf *t, enum squib_x86_gpr r);
  * interrupt controller. */
 struct squib_exit *cf_run(struct cf *t);
 struct squib_exit *cf_run_vcpu(struct squib_vcpu *vcpu);
+
+/* Notes that the backend produced it: for the table of exits. */
+void cf_seen(const struct squib_exit *e);
 
 /* A text of at most 200 bytes about an exit; static. */
 const char *cf_describe(const struct squib_exit *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Machines for the tests: memory, tables, start states, expected exits. */
 #define _GNU_SOURCE
-#include "conform.h"
+#include "a64.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -130,6 +130,11 @@ void cf_use_4k_pages(struct cf *t)
 
 /* --- machines -------------------------------------------------------- */
 
+bool cf_is_a64(const struct cf *t)
+{
+    return squib_backend_arch(t->be) == SQUIB_ARCH_AARCH64;
+}
+
 void cf_memory(struct cf *t)
 {
     struct squib_error e;
@@ -140,6 +145,10 @@ void cf_memory(struct cf *t)
                            (struct squib_range){CF_HIGH_RAM,
                                                 CF_RAM_END - CF_HIGH_RAM},
                            &e), e);
+    if (cf_is_a64(t)) {
+        cf_a64_vectors(t);
+        return;
+    }
     put_page_tables(t);
     put_gdt(t);
     put_stubs(t);
@@ -148,10 +157,14 @@ void cf_memory(struct cf *t)
 void cf_vm_on_memory(struct cf *t, uint32_t vcpus, bool irqchip,
                      bool dirty_log)
 {
-    const struct squib_vm_config config = {
+    struct squib_vm_config config = {
         .vcpus = vcpus, .irqchip = irqchip, .dirty_log = dirty_log};
     struct squib_error e;
 
+    if (vcpus > 1 && !(squib_backend_caps(t->be) & SQUIB_CAP_SMP))
+        cf_skip("the backend has one vCPU");
+    if (cf_is_a64(t))
+        cf_a64_config(&config);
     CF_OK(squib_vm_new(t->be, &config, t->mem, &t->vm, &e), e);
     CF_OK(squib_vcpu_new(t->vm, 0, &t->vcpu, &e), e);
 }
@@ -274,6 +287,7 @@ struct squib_exit *cf_run_vcpu(struct squib_vcpu *vcpu)
     for (;;) {
         struct squib_exit *e = squib_vcpu_run(vcpu);
 
+        cf_seen(e);
         if (!vcpu->vm->config.irqchip ||
             (e->kind != SQUIB_EXIT_HLT && e->kind != SQUIB_EXIT_WFI))
             return e;

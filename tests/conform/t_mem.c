@@ -68,21 +68,6 @@ static void dirty_log(struct cf *t)
     CF_CHECK(dirty(hi, 0x105000, CF_HIGH_RAM));
 }
 
-static void dirty_log_refused(struct cf *t)
-{
-    uint64_t bits[16];
-    struct squib_error e;
-
-    cf_vm(t, 1, false, false);
-    CF_EQ(squib_vm_dirty_log(t->vm, low, bits, &e), SQUIB_E_STATE);
-    cf_free(t);
-    cf_vm(t, 1, false, true);
-    CF_EQ(squib_vm_dirty_log(t->vm, (struct squib_range){CF_HOLE, 0x1000},
-                             bits, &e), SQUIB_E_RANGE);
-    CF_EQ(squib_vm_dirty_log(t->vm, (struct squib_range){1, 0x1000}, bits,
-                             &e), SQUIB_E_INVAL);
-}
-
 static const uint8_t protect_code[] = {
     0x48, 0x8b, 0x04, 0x25, 0x00, 0x00, 0x10, 0x00, /* mov rax, [0x100000] */
     0xba, 0x77, 0x00, 0x00, 0x00,  /* mov edx, 0x77 */
@@ -199,36 +184,12 @@ static void map_own(struct cf *t)
     CF_EQ(mine[1], 0x99);
 }
 
-static void map_refused(struct cf *t)
-{
-    void *host = mmap(NULL, 0x2000, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct squib_error e;
-
-    CF_CHECK(host != MAP_FAILED);
-    cf_vm(t, 1, false, false);
-    CF_EQ(squib_vm_map(t->vm, (struct squib_range){CF_HOLE - 0x1000, 0x2000},
-                       host, SQUIB_PROT_RWX, &e), SQUIB_E_RANGE);
-    CF_EQ(squib_vm_map(t->vm, (struct squib_range){0x400800, 0x1000}, host,
-                       SQUIB_PROT_RWX, &e), SQUIB_E_INVAL);
-    CF_EQ(squib_vm_map(t->vm, (struct squib_range){0x400000, 0}, host,
-                       SQUIB_PROT_RWX, &e), SQUIB_E_INVAL);
-    CF_EQ(squib_vm_unmap(t->vm, (struct squib_range){0x400000, 0x1000}, &e),
-          SQUIB_E_RANGE);
-    CF_EQ(squib_vm_unmap(t->vm, (struct squib_range){0, 0x1000}, &e),
-          SQUIB_E_RANGE);
-    CF_EQ(squib_vm_protect(t->vm, (struct squib_range){0x400000, 0x1000},
-                           SQUIB_PROT_READ, &e), SQUIB_E_RANGE);
-}
-
 const struct cf_test cf_tests_mem[] = {
     {"dirty_log", dirty_log, CF_EXEC},
-    {"dirty_log_refused", dirty_log_refused, CF_EXEC},
     {"read_only", read_only, CF_EXEC},
     {"read_only_code", read_only_code, CF_EXEC},
     {"protect_keeps_dirty_log", protect_keeps_dirty_log, CF_EXEC},
     {"unmap", unmap, CF_EXEC},
     {"map_own", map_own, CF_EXEC},
-    {"map_refused", map_refused, CF_EXEC},
     {0},
 };

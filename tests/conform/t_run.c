@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running, halting, canceling, parking; creation and its errors. */
+/* Running, halting, canceling. */
 #include "conform.h"
-
-#include "os/clock.h"
 
 static const uint8_t hlt_code[] = {
     0xf4,                          /* hlt */
@@ -139,68 +137,55 @@ static void cancel_idle(struct cf *t)
     CF_KIND(t, SQUIB_EXIT_CANCELED);
 }
 
-static void park_ends(struct cf *t)
-{
-    uint64_t began;
+static const uint8_t step_code[] = {
+    0xb0, 0x01,                    /* mov al, 1 */
+    0x90,                          /* nop */
+    0xb0, 0x02,                    /* mov al, 2 */
+    0xe6, 0xf4,                    /* out 0xf4, al */
+    0xf4,                          /* hlt */
+};
 
+static void debug_step(struct cf *t)
+{
+    static const uint8_t at[] = {2, 3, 5};
+    struct squib_exit *x;
+    struct squib_error e;
+
+    if (!(squib_backend_caps(t->be) & SQUIB_CAP_DEBUG))
+        cf_skip("the backend has no debug exits");
     cf_vm(t, 1, false, false);
-    began = sq_now_ns();
-    while (sq_now_ns() < began + 20000000) /* it may return early */
-        squib_vcpu_park(t->vcpu, began + 20000000);
-    CF_CHECK(sq_now_ns() - began < 2000000000);
-    cf_cancel_after(t->vcpu, 20);
-    squib_vcpu_park(t->vcpu, SQUIB_DEADLINE_NONE);
-    squib_vcpu_cancel(t->vcpu);
-    squib_vcpu_park(t->vcpu, SQUIB_DEADLINE_NONE);
+    CF_LONG(t, step_code);
+    CF_EQ(squib_vcpu_debug(t->vcpu, 0x80, &e), SQUIB_E_INVAL);
+    CF_OK(squib_vcpu_debug(t->vcpu, SQUIB_DEBUG_STEP, &e), e);
+    for (size_t i = 0; i < sizeof(at); i++) {
+        x = CF_KIND(t, SQUIB_EXIT_DEBUG);
+        CF_EQ(x->debug.pc, CF_CODE + at[i]);
+    }
+    CF_OK(squib_vcpu_debug(t->vcpu, 0, &e), e);
+    CF_OUT(t, 0xf4, 1, 2);
 }
 
-static void vcpus_32(struct cf *t)
+static const uint8_t int3_code[] = {
+    0x90,                          /* nop */
+    0xcc,                          /* int3 */
+    0xf4,                          /* hlt */
+};
+
+static void debug_break(struct cf *t)
 {
-    struct squib_vcpu *vcpu[SQUIB_VCPUS_MAX];
+    struct squib_exit *x;
     struct squib_error e;
 
-    cf_vm(t, SQUIB_VCPUS_MAX, true, false);
-    for (uint32_t i = 1; i < SQUIB_VCPUS_MAX; i++) {
-        CF_OK(squib_vcpu_new(t->vm, i, &vcpu[i], &e), e);
-        CF_EQ(squib_vcpu_index(vcpu[i]), i);
-    }
-    for (uint32_t i = 1; i < SQUIB_VCPUS_MAX; i++)
-        squib_vcpu_free(vcpu[i]);
-    cf_free(t);
-}
-
-static void create_free(struct cf *t)
-{
-    for (int i = 0; i < 5; i++) {
-        cf_vm(t, 2, i & 1, i & 2);
-        cf_free(t);
-    }
-}
-
-static void create_refused(struct cf *t)
-{
-    struct squib_vm_config config = {.vcpus = 0};
-    struct squib_vcpu *vcpu;
-    struct squib_vm *vm;
-    struct squib_error e;
-
-    cf_vm(t, 2, false, false);
-    CF_EQ(squib_vm_new(t->be, &config, t->mem, &vm, &e), SQUIB_E_INVAL);
-    config.vcpus = SQUIB_VCPUS_MAX + 1;
-    CF_EQ(squib_vm_new(t->be, &config, t->mem, &vm, &e), SQUIB_E_INVAL);
-    CF_EQ(squib_vcpu_new(t->vm, 2, &vcpu, &e), SQUIB_E_INVAL);
-    CF_EQ(squib_vm_irq(t->vm, 5, true, &e), SQUIB_E_STATE);
-    CF_EQ(squib_vm_msi(t->vm, 0xfee00000, 0x41, &e), SQUIB_E_STATE);
-}
-
-static void vcpu_twice_refused(struct cf *t)
-{
-    struct squib_vcpu *vcpu;
-    struct squib_error e = {0};
-
-    cf_vm(t, 2, false, false);
-    CF_EQ(squib_vcpu_new(t->vm, 0, &vcpu, &e), SQUIB_E_INVAL);
-    CF_CHECK(e.text[0] && e.code == SQUIB_E_INVAL);
+    if (!(squib_backend_caps(t->be) & SQUIB_CAP_DEBUG))
+        cf_skip("the backend has no debug exits");
+    cf_vm(t, 1, false, false);
+    CF_LONG(t, int3_code);
+    CF_OK(squib_vcpu_debug(t->vcpu, SQUIB_DEBUG_BREAK, &e), e);
+    x = cf_run(t);
+    if (x->kind == SQUIB_EXIT_PIO && x->pio.port == CF_PORT_VECTOR)
+        cf_skip("this processor's int3 cannot be intercepted");
+    CF_EQ(x->kind, SQUIB_EXIT_DEBUG);
+    CF_EQ(x->debug.pc, CF_CODE + 1);
 }
 
 const struct cf_test cf_tests_run[] = {
@@ -210,10 +195,7 @@ const struct cf_test cf_tests_run[] = {
     {"cancel_after_read", cancel_after_read, CF_EXEC},
     {"state_after_write", state_after_write, CF_EXEC},
     {"cancel_idle", cancel_idle, CF_EXEC | CF_IRQ},
-    {"park_ends", park_ends, 0},
-    {"vcpus_32", vcpus_32, 0},
-    {"create_free", create_free, 0},
-    {"create_refused", create_refused, 0},
-    {"vcpu_twice_refused", vcpu_twice_refused, CF_EXEC},
+    {"debug_step", debug_step, CF_EXEC},
+    {"debug_break", debug_break, CF_EXEC | CF_INT3},
     {0},
 };

@@ -28,6 +28,7 @@
 struct table_row {
     uint8_t bytes[4]; /* mandatory prefix not included */
     uint8_t len, prefix;
+    bool vex;
     int reg;
     bool x87_reg;
 };
@@ -44,7 +45,9 @@ static void add_row(void *ctx, const char *table, unsigned opcode, int reg,
     if (row_count == MAX_ROWS)
         return;
     t = &rows[row_count++];
-    *t = (struct table_row){.reg = reg};
+    *t = (struct table_row){.reg = reg, .vex = !strncmp(table, "VEX ", 4)};
+    if (t->vex)
+        table += 4;
     t->x87_reg = !strcmp(table, "x87 reg");
     if (!strncmp(table, "66", 2))
         t->prefix = 0x66;
@@ -59,6 +62,38 @@ static void add_row(void *ctx, const char *table, unsigned opcode, int reg,
     if (strstr(table, "0F3A"))
         t->bytes[t->len++] = 0x3a;
     t->bytes[t->len++] = (uint8_t)opcode;
+}
+
+/* A VEX prefix of two or three bytes and the opcode; now and then with what
+ * may not be. */
+static unsigned make_vex(struct isa_rng *r, unsigned mode,
+                         const struct table_row *t, uint8_t *b)
+{
+    unsigned map = t->len == 2 ? 1 : t->bytes[1] == 0x38 ? 2 : 3;
+    unsigned pp = t->prefix == 0x66   ? 1
+                  : t->prefix == 0xf3 ? 2
+                  : t->prefix == 0xf2 ? 3
+                                      : 0;
+    unsigned rxb = isa_below(r, 8), n = 0;
+    uint8_t last = (uint8_t)(isa_below(r, 32) << 3 | isa_below(r, 2) << 2 |
+                             pp);
+
+    if (isa_percent(r, 50))
+        last |= 0x78; /* no vvvv */
+    if (mode != MODE_64 && isa_percent(r, 95))
+        rxb |= 6;
+    if (isa_percent(r, 2))
+        map = isa_below(r, 32);
+    if (map == 1 && isa_percent(r, 50)) {
+        b[n++] = 0xc5;
+        b[n++] = (uint8_t)((rxb & 4) << 5 | (last & 0x7f));
+    } else {
+        b[n++] = 0xc4;
+        b[n++] = (uint8_t)(rxb << 5 | map);
+        b[n++] = last;
+    }
+    b[n++] = t->bytes[t->len - 1];
+    return n;
 }
 
 /* 24 bytes that start with something like an instruction. */
@@ -83,7 +118,7 @@ static void make_bytes(struct isa_rng *r, unsigned mode, uint8_t *b)
     for (unsigned k = 0; k <= count; k++) {
         uint8_t p = prefix[isa_below(r, sizeof(prefix))];
 
-        if (k == at && t->prefix)
+        if (k == at && t->prefix && !t->vex)
             b[n++] = t->prefix;
         if (k < count)
             b[n++] = p == 0x40 && mode == MODE_64
@@ -91,7 +126,7 @@ static void make_bytes(struct isa_rng *r, unsigned mode, uint8_t *b)
                      : p == 0x40 ? 0x67
                                  : p;
     }
-    if (mode == MODE_64 && isa_percent(r, 40))
+    if (mode == MODE_64 && isa_percent(r, t->vex ? 2 : 40))
         b[n++] = (uint8_t)(0x40 | isa_below(r, 16));
     if (isa_percent(r, 15)) { /* any opcode */
         unsigned e = isa_below(r, 4);
@@ -102,8 +137,12 @@ static void make_bytes(struct isa_rng *r, unsigned mode, uint8_t *b)
             b[n++] = escape[e][1];
         return;
     }
-    memcpy(b + n, t->bytes, t->len);
-    n += t->len;
+    if (t->vex) {
+        n += make_vex(r, mode, t, b + n);
+    } else {
+        memcpy(b + n, t->bytes, t->len);
+        n += t->len;
+    }
     if (t->x87_reg)
         b[n] |= 0xc0;
     if (t->reg >= 0 && !isa_percent(r, 5))
@@ -116,17 +155,24 @@ static void make_bytes(struct isa_rng *r, unsigned mode, uint8_t *b)
 static const struct {
     const char *ext, *why;
 } excused[] = {
-    {"ADOX_ADCX", "newer than the CPU offered to guests"},
     {"AMD3DNOW", "withdrawn by its maker"},
+    {"AMX_BF16", "newer than the CPU offered to guests"},
+    {"AMX_INT8", "newer than the CPU offered to guests"},
+    {"AMX_TILE", "newer than the CPU offered to guests"},
+    {"AVX_VNNI", "newer than the CPU offered to guests"},
+    {"AVX512VEX", "newer than the CPU offered to guests"},
     {"CET", "no shadow stacks"},
     {"CLWB", "no persistent memory"},
     {"CLZERO", "one maker's extension"},
     {"ENQCMD", "no accelerators to queue to"},
+    {"FMA4", "withdrawn by its maker"},
     {"GFNI", "newer than the CPU offered to guests"},
     {"HRESET", "newer than the CPU offered to guests"},
     {"INVPCID", "no PCIDs"},
     {"KEYLOCKER", "no such state"},
     {"KEYLOCKER_WIDE", "no such state"},
+    {"KNCE", "one product's extension"},
+    {"KNCV", "one product's extension"},
     {"MCOMMIT", "one maker's extension"},
     {"MONITOR", "refused when executed"},
     {"MONITORX", "one maker's extension"},
@@ -136,7 +182,6 @@ static const struct {
     {"PCONFIG", "no memory encryption"},
     {"PKU", "no protection keys"},
     {"PT", "no tracing"},
-    {"RDPID", "not offered"},
     {"RDPRU", "one maker's extension"},
     {"RTM", "no transactions"},
     {"SERIALIZE", "newer than the CPU offered to guests"},
@@ -150,9 +195,10 @@ static const struct {
     {"TDX", "no encrypted guests inside guests"},
     {"TSX_LDTRK", "no transactions"},
     {"UINTR", "no user interrupts"},
+    {"VAES", "newer than the CPU offered to guests"},
+    {"VPCLMULQDQ", "newer than the CPU offered to guests"},
     {"VTX", "no nested virtualization"},
     {"WAITPKG", "newer than the CPU offered to guests"},
-    {"XSAVEC", "not offered"},
     {"XSAVES", "not offered"},
 };
 static uint64_t excused_count[SQ_ARRAY_LEN(excused)];
@@ -172,6 +218,9 @@ static bool refused_late(unsigned mode, const struct sq_x86_row *row,
                                  (i->reg < 2 || i->reg > 4);
     case FORM_SEGE: /* not a segment, or CS as the destination */
         return i->reg > 5 || (i->imm2 == 0x8e && i->reg == SEG_CS);
+    case FORM_VSIB: /* a gather's registers must be three */
+        return i->reg == i->imm2 || i->reg == i->index ||
+               i->imm2 == i->index;
     default: break;
     }
     if (!strcmp(row->name, "swapgs"))
@@ -181,6 +230,22 @@ static bool refused_late(unsigned mode, const struct sq_x86_row *row,
     return !strcmp(row->name, "monitor") ||
            ((!strcmp(row->name, "vmcall") || !strcmp(row->name, "vmmcall")) &&
             i->rm != 8);
+}
+
+/* Outside 64-bit mode the top bit of vvvv in three bytes of VEX does not
+ * count (SDM vol. 2, 2.3.5.6); Zydis 4.0 wants it to be set where vvvv is
+ * not used. */
+static bool void_bit_of_vvvv(unsigned mode, const uint8_t *b, unsigned len)
+{
+    static const uint8_t prefix[] = {0x67, 0x26, 0x2e, 0x36,
+                                     0x3e, 0x64, 0x65};
+    unsigned k = 0;
+
+    while (k < len && memchr(prefix, b[k], sizeof(prefix)))
+        k++;
+    /* C5 would be LDS without it */
+    return mode != MODE_64 && b[k] == 0xc4 && k + 2 < len &&
+           !(b[k + 2] & 0x40);
 }
 
 static const char *outcome(enum sq_decode_result r)
@@ -195,6 +260,7 @@ static bool excuse(const ZydisDecodedInstruction *z)
     const char *ext;
 
     if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+        z->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX &&
         z->encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW) {
         excused_encoding++;
         return true;
@@ -258,6 +324,8 @@ static const char *compare_memory(unsigned mode, const struct sq_x86_insn *i,
     if (i->base != base &&
         !(i->base == SQ_ZERO * 8 && i->flags & IF_ASZ32 && base == 13 * 8))
         return "base";
+    if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB)
+        index /= 8; /* vector registers are plain numbers */
     if (i->index != index)
         return "index";
     if (index != SQ_ZERO * 8 && 1u << i->scale != op->mem.scale)
@@ -283,6 +351,37 @@ static const char *compare_memory(unsigned mode, const struct sq_x86_insn *i,
     return NULL;
 }
 
+/* Whether register operand `ours` is what Zydis says: general registers are
+ * offsets, others plain numbers. */
+static bool same_register(ZydisRegister reg, unsigned ours)
+{
+    unsigned id = (unsigned)ZydisRegisterGetId(reg);
+
+    return ZydisRegisterGetClass(reg) >= ZYDIS_REGCLASS_X87 ? ours == id
+                                                            : ours == id * 8;
+}
+
+static const char *compare_vex(unsigned mode, const struct sq_x86_insn *i,
+                               const ZydisDecodedOperand *op)
+{
+    if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
+        return NULL;
+    switch (op->encoding) {
+    case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+        return same_register(op->reg.value, i->reg) ? NULL : "reg";
+    case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+        return same_register(op->reg.value, i->rm) ? NULL : "r/m";
+    case ZYDIS_OPERAND_ENCODING_NDSNDD:
+        return same_register(op->reg.value, i->imm2) ? NULL : "vvvv";
+    case ZYDIS_OPERAND_ENCODING_IS4:
+        return same_register(op->reg.value,
+                             i->imm >> 4 & (mode == MODE_64 ? 15 : 7))
+                   ? NULL
+                   : "imm[7:4]";
+    default: return NULL;
+    }
+}
+
 static const char *compare_operands(unsigned mode,
                                     const struct sq_x86_insn *i,
                                     const struct sq_x86_row *row,
@@ -301,6 +400,12 @@ static const char *compare_operands(unsigned mode,
             &decoder[mode], ctx, z, op, z->operand_count)))
         return "zydis operands";
     for (unsigned k = 0; k < z->operand_count; k++) {
+        const char *what = z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX
+                               ? compare_vex(mode, i, &op[k])
+                               : NULL;
+
+        if (what)
+            return what;
         if (op[k].type == ZYDIS_OPERAND_TYPE_MEMORY &&
             op[k].mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
             op[k].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
@@ -353,7 +458,8 @@ static bool one_case(unsigned mode, const uint8_t *b)
             what = compare_operands(mode, &i, row, &ctx, &z);
         }
     } else if (r == DECODE_OK) {
-        if (refused_late(mode, row, &i)) {
+        if (refused_late(mode, row, &i) ||
+            void_bit_of_vvvv(mode, b, i.len)) {
             excused_late++;
             return true;
         }
@@ -396,7 +502,6 @@ static void set_up(void)
     /* What squib's CPU does not have and older processors read otherwise. */
     static const ZydisDecoderMode off[] = {
         ZYDIS_DECODER_MODE_MPX,   ZYDIS_DECODER_MODE_CET,
-        ZYDIS_DECODER_MODE_LZCNT, ZYDIS_DECODER_MODE_TZCNT,
         ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE};
 
     for (unsigned m = 0; m < 3; m++) {
@@ -448,7 +553,7 @@ int main(int argc, char **argv)
     printf("%llu compared, both undefined: %llu\n",
            (unsigned long long)compared,
            (unsigned long long)agreed_undefined);
-    printf("left out: %llu VEX, EVEX, XOP encodings (no such state)\n",
+    printf("left out: %llu EVEX, XOP encodings (no such state)\n",
            (unsigned long long)excused_encoding);
     for (size_t k = 0; k < SQ_ARRAY_LEN(excused); k++)
         if (excused_count[k])

@@ -323,7 +323,7 @@ static void limit(long us)
     setitimer(ITIMER_REAL, &t, NULL);
 }
 
-/* XMM registers of random bits and of small numbers. */
+/* YMM registers of random bits and, in the lower half, of small numbers. */
 static void put_fpu(struct machine *m, struct isa_rng *r)
 {
     static const uint32_t mxcsr[] = {0x1f80, 0x1f80, 0x9fc0, 0x5f80, 0x1f00};
@@ -332,8 +332,9 @@ static void put_fpu(struct machine *m, struct isa_rng *r)
     memset(x, 0, sizeof(m->st.xsave));
     sq_st32(x, 0x37f);
     sq_st32(x + 24, mxcsr[isa_below(r, SQ_ARRAY_LEN(mxcsr))]);
-    x[512] = 3;
+    x[512] = 7;
     isa_fill(r, x + 160, 256);
+    isa_fill(r, x + 576, 256);
     for (unsigned k = 0; k < 16; k++) {
         double d = (double)(int32_t)isa_random(r) / 64;
         float f = (float)d;
@@ -361,6 +362,8 @@ static void run(struct machine *m, const struct program *p, uint64_t seed)
     m->ram[COUNTER] = 3;
     squib_memory_write(m->mem, p->at, p->b, p->len, &e);
     squib_x86_long_mode(&m->st, p->at, PML4);
+    m->st.cr4 |= 1u << 18; /* OSXSAVE */
+    m->st.xcr0 = 7;
     if (seed % 4 == 3) { /* in user mode; HLT is the end there, too */
         m->st.seg[SQUIB_X86_CS].attr |= 0x60;
         m->st.seg[SQUIB_X86_CS].selector |= 3;
@@ -427,7 +430,7 @@ static bool differs(const struct machine *a, const struct machine *b,
         CMP(name, a->st.gpr[k], b->st.gpr[k]);
     }
     if (opt.floats)
-        for (unsigned k = 0; k < 512; k += 8)
+        for (unsigned k = 0; k < 832; k += 8)
             CMP("fpu", sq_ld64(a->st.xsave + k), sq_ld64(b->st.xsave + k));
     for (unsigned k = CODE; k < RAM_LEN; k += 8) {
         if (memcmp(a->ram + k, b->ram + k, 8) == 0)

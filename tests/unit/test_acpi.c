@@ -82,7 +82,10 @@ static const uint8_t *find(const struct tables *t, const char *signature)
     assert_int_equal(sum(t->buf, 20), 0);
     assert_int_equal(sum(t->buf, 36), 0);
     xsdt = table(t, sq_ld64(t->buf + 24), "XSDT");
-    assert_int_equal(sq_ld32(xsdt + 4), 36 + 2 * 8);
+    if (strcmp(signature, "MCFG") == 0)
+        return sq_ld32(xsdt + 4) < 36 + 3 * 8
+                   ? NULL
+                   : table(t, sq_ld64(xsdt + 52), "MCFG");
     fadt = table(t, sq_ld64(xsdt + 36), "FACP");
     if (strcmp(signature, "FACP") == 0)
         return fadt;
@@ -145,6 +148,23 @@ static void test_madt(void **state)
         assert_int_equal(ioapics, 1);
         assert_int_equal(nmis, 1);
     }
+}
+
+static void test_mcfg(void **state)
+{
+    struct sq_x86_boot boot = {.vcpus = 1, .pci = true};
+    struct tables t = {0};
+    const uint8_t *p;
+
+    (void)state;
+    assert_int_equal(sq_x86_acpi_build(&boot, t.buf, &t.len, NULL), 0);
+    p = find(&t, "MCFG");
+    assert_non_null(p);
+    assert_int_equal(sq_ld32(p + 4), 36 + 8 + 16);
+    assert_int_equal(sq_ld64(p + 44), SQ_X86_ECAM_GPA);
+    assert_int_equal(sq_ld32(p + 52), 0); /* segment 0, bus 0 alone */
+    build(&t, 1, 1, true);
+    assert_null(find(&t, "MCFG"));
 }
 
 static void test_no_room(void **state)
@@ -291,6 +311,45 @@ static void test_iasl(void **state)
     assert_int_equal(system(line), 0);
 }
 
+static void test_iasl_pci(void **state)
+{
+    char dir[] = "/tmp/squib-acpi-XXXXXX", line[64];
+    struct sq_x86_boot boot = {.vcpus = 32, .serial = true,
+                               .keyboard = true, .vmgenid = true,
+                               .pci = true};
+    struct tables t = {0};
+    const uint8_t *p;
+
+    (void)state;
+    if (system("command -v iasl >/dev/null 2>&1") != 0) {
+        print_message("  iasl (package acpica-tools) is not installed\n");
+        skip();
+    }
+    assert_int_equal(sq_x86_acpi_build(&boot, t.buf, &t.len, NULL), 0);
+    assert_non_null(mkdtemp(dir));
+    p = find(&t, "DSDT");
+    write_file(dir, "dsdt.aml", p, sq_ld32(p + 4));
+    p = find(&t, "MCFG");
+    write_file(dir, "mcfg.aml", p, sq_ld32(p + 4));
+    run(dir, "iasl -d dsdt.aml && iasl -d mcfg.aml");
+    assert_false(has(dir, "log", "[Ee]rror|[Ww]arning|Invalid"));
+    assert_true(has(dir, "dsdt.dsl", "EisaId \\(\"PNP0A08\"\\)"));
+    assert_true(has(dir, "dsdt.dsl", "WordBusNumber"));
+    assert_true(has(dir, "dsdt.dsl",
+                    "NonCacheable, ReadWrite|0x000000FC00000000"));
+    assert_true(has(dir, "dsdt.dsl", "0x000000FCFFFFFFFF, +// Range Max"));
+    assert_true(has(dir, "dsdt.dsl", "0x0000000100000000, +// Length"));
+    assert_true(has(dir, "dsdt.dsl", "Device \\(S1F\\)"));
+    assert_true(has(dir, "dsdt.dsl", "_ADR, 0x001F0000"));
+    assert_true(has(dir, "dsdt.dsl", "Notify \\(.*PCI0, Zero\\)"));
+    assert_true(has(dir, "dsdt.dsl", "Notify \\(.*VGEN, 0x80\\)"));
+    assert_true(has(dir, "mcfg.dsl", "Base Address : 00000000E0000000"));
+    run(dir, "iasl -p again dsdt.dsl");
+    assert_true(has(dir, "log", " 0 Errors, 0 Warnings"));
+    snprintf(line, sizeof(line), "rm -r %s", dir);
+    assert_int_equal(system(line), 0);
+}
+
 static void test_mptable(void **state)
 {
     (void)state;
@@ -333,8 +392,10 @@ int main(void)
         cmocka_unit_test(test_aml),
         cmocka_unit_test(test_fadt),
         cmocka_unit_test(test_madt),
+        cmocka_unit_test(test_mcfg),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_iasl),
+        cmocka_unit_test(test_iasl_pci),
         cmocka_unit_test(test_mptable),
     };
 

@@ -327,6 +327,44 @@ static void partuuid_root(void **state)
     assert_string_equal(spec->cmdline, "pci=off root=PARTUUID=ab-01 ro");
 }
 
+static void pci_stays_on_where_there_is_some(void **state)
+{
+    struct sq_vm_spec *spec = *state;
+
+    spec->pci = true;
+    assert_int_equal(sq_spec_append(spec, "a", NULL), 0);
+    assert_int_equal(sq_config_finish_cmdline(spec, NULL), 0);
+    assert_string_equal(spec->cmdline, "a");
+}
+
+static void entries_of_a_list_move_up(void **state)
+{
+    static const uint32_t ids[] = {
+        SQ_VIRTIO_ID_BLK, SQ_VIRTIO_ID_NET, SQ_VIRTIO_ID_PMEM,
+    };
+    struct sq_vm_spec *spec = *state;
+    struct sq_spec_list list;
+
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(sq_spec_list(spec, ids[i], &list));
+        assert_int_equal(*list.count, 0);
+        assert_int_equal(list.max, 8);
+        for (uint32_t n = 0; n < list.max; n++) {
+            memset(sq_spec_list_entry(&list, n), 'a' + (int)n, list.len);
+            ++*list.count;
+        }
+        sq_spec_list_remove(&list, 7);
+        sq_spec_list_remove(&list, 0);
+        sq_spec_list_remove(&list, 2);
+        assert_int_equal(*list.count, 5);
+        for (uint32_t n = 0; n < 5; n++)
+            assert_int_equal(*(char *)sq_spec_list_entry(&list, n),
+                             "bcefg"[n]);
+    }
+    assert_int_equal(spec->drives[1].path[0], 'c');
+    assert_false(sq_spec_list(spec, SQ_VIRTIO_ID_RNG, &list));
+}
+
 static void unknown_top_key_is_noted(void **state)
 {
     char notes[100];
@@ -501,7 +539,9 @@ int main(void)
         TEST(limits_and_balloon),
         TEST(networks),
         TEST(metadata),
-        TEST(partuuid_root), TEST(unknown_top_key_is_noted), TEST(refusals),
+        TEST(partuuid_root), TEST(pci_stays_on_where_there_is_some),
+        TEST(entries_of_a_list_move_up),
+        TEST(unknown_top_key_is_noted), TEST(refusals),
         TEST(long_values_are_refused), TEST(truncated_files),
         TEST(load_checks_paths),
     };

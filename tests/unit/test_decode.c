@@ -88,7 +88,7 @@ static void prefix_forbids(void **state)
     assert_int_equal(decode("f2 0f c3 07"), DECODE_UD);
     assert_int_equal(decode("0f ae f8"), DECODE_OK); /* sfence */
     assert_int_equal(decode("66 0f ae f8"), DECODE_UD);
-    assert_int_equal(decode("f3 0f c7 f8"), DECODE_UD); /* not rdseed */
+    assert_int_equal(decode("f2 0f c7 f8"), DECODE_UD); /* not rdseed */
     assert_int_equal(decode("66 0f c7 f8"), DECODE_OK);
     assert_int_equal(decode("f3 0f 71 d0 01"), DECODE_UD);
 }
@@ -327,6 +327,87 @@ static void asks_for_more(void **state)
     assert_int_equal(decode("d9"), DECODE_MORE);
 }
 
+/* VEX: C5 R vvvv L pp, and C4 RXB mmmmm, W vvvv L pp. */
+static void vex_operands(void **state)
+{
+    (void)state;
+    expect_ok("c5 f0 58 c2", "vaddps", 0); /* xmm0, xmm1, xmm2 */
+    assert_int_equal(insn.reg, 0);
+    assert_int_equal(insn.imm2, 1);
+    assert_int_equal(insn.rm, 2);
+    assert_int_equal(insn.len, 4);
+    expect_ok("c5 34 58 0a", "vaddps", 2); /* ymm9, ymm9, [rdx] */
+    assert_int_equal(insn.reg, 9);
+    assert_int_equal(insn.imm2, 9);
+    assert_int_equal(insn.base, 2 * 8);
+    expect_ok("c4 41 71 58 c2", "vaddpd", 0); /* xmm8, xmm1, xmm10 */
+    assert_int_equal(insn.reg, 8);
+    assert_int_equal(insn.rm, 10);
+    expect_ok("c4 e2 f5 98 c2", "vfmadd132p", 3); /* W1 L1: double */
+    expect_ok("c4 e2 a0 f2 c2", "andn", 3);       /* rax, r11, rdx */
+    assert_int_equal(insn.imm2, 11 * 8);
+    expect_ok("c4 e2 78 f3 ca", "blsr", 2); /* vvvv is the destination */
+    assert_int_equal(insn.imm2, 0);
+    expect_ok("c4 e3 fb f0 c2 07", "rorx", 3);
+    assert_int_equal(insn.imm, 7);
+    expect_ok("c5 f1 73 d2 05", "vpsrlq", 0);
+    assert_int_equal(insn.imm2, 1);
+    expect_ok("c4 c3 71 4c c2 30", "vpblendvb", 0);
+    /* a gather's index may be register 4 and is no general register */
+    expect_ok("c4 e2 71 90 54 a0 08", "vpgatherd", 0);
+    assert_int_equal(insn.index, 4);
+    assert_int_equal(insn.scale, 2);
+    assert_int_equal(insn.disp, 8);
+}
+
+static void vex_forbids(void **state)
+{
+    static const char *const undefined[] = {
+        "66 c5 f0 58 c2", "f2 c5 f0 58 c2", "f3 c5 f0 58 c2",
+        "f0 c5 f0 58 02", "48 c5 f0 58 c2",
+        "c5 f0 51 c2",          /* vsqrtps has no second source */
+        "c5 f4 12 c2",          /* vmovhlps: L must be 0 */
+        "c4 e2 74 f2 c2",       /* andn, too */
+        "c4 e3 71 06 c2 00",    /* vperm2f128: L must be 1 */
+        "c4 e3 f5 06 c2 00",    /* and W 0 */
+        "c4 e3 7d 00 c2 00",    /* vpermq: W must be 1 */
+        "c4 e0 70 58 c2",       /* opcode maps 0, 4 */
+        "c4 e4 70 58 c2",
+        "c4 e2 71 90 10",       /* a gather without SIB, */
+        "c4 e2 71 90 c0",       /* or with a register */
+        "c5 f2 10 02",          /* vmovss from memory has no vvvv */
+    };
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(undefined) / sizeof(undefined[0]); k++)
+        if (decode(undefined[k]) != DECODE_UD)
+            fail_msg("%s is defined", undefined[k]);
+    expect_ok("c5 f2 10 c2", "vmovss", 0);
+    expect_ok("67 c5 f0 58 02", "vaddps", 0);
+    expect_ok("48 67 c5 f0 58 02", "vaddps", 0); /* that REX is void */
+}
+
+/* Outside 64-bit mode C4 and C5 are LES and LDS, whose operand is never a
+ * register. */
+static void vex_or_far_pointer(void **state)
+{
+    (void)state;
+    assert_int_equal(decode_at(MODE_32, 0, "c5 30"), DECODE_OK);
+    assert_string_equal(row->name, "lds");
+    assert_int_equal(decode_at(MODE_32, 0, "c4 30"), DECODE_OK);
+    assert_string_equal(row->name, "les");
+    assert_int_equal(decode_at(MODE_32, 0, "c5 f0 58 c2"), DECODE_OK);
+    assert_string_equal(row->name, "vaddps");
+    assert_int_equal(decode_at(MODE_32, 0, "c5"), DECODE_MORE);
+    assert_int_equal(decode_at(MODE_32, 0, "c4 e2"), DECODE_MORE);
+    /* eight registers; W does not make operands wide */
+    assert_int_equal(decode_at(MODE_32, 0, "c4 c2 a0 f2 c2"), DECODE_OK);
+    assert_string_equal(row->name, "andn");
+    assert_int_equal(insn.osz, 2);
+    assert_int_equal(insn.imm2, 3 * 8);
+    assert_int_equal(insn.rm, 2 * 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +428,9 @@ int main(void)
         cmocka_unit_test(groups_by_operand_kind),
         cmocka_unit_test(limit_of_15_bytes),
         cmocka_unit_test(asks_for_more),
+        cmocka_unit_test(vex_operands),
+        cmocka_unit_test(vex_forbids),
+        cmocka_unit_test(vex_or_far_pointer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -406,7 +406,7 @@ static void notify_descriptor(void **state)
     struct fixture *f = *state;
     struct guest *g = &f->g;
     uint64_t one = 1;
-    int fd = sq_virtio_mmio_notify_fd(g->mmio, NULL);
+    int fd = sq_transport_notify_fd(g->dev->transport, NULL);
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, &one, 8), 8);

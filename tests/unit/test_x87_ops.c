@@ -42,6 +42,16 @@ static void end(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     (void)c, (void)i;
 }
 
+/* XCR0 may have x87 and SSE, or AVX, too. */
+static const struct squib_x86_cpuid leaves[] = {
+    {.leaf = 0xd, .subleaf = 0, .has_subleaf = true, .eax = 3},
+    {.leaf = 0xd, .subleaf = 1, .has_subleaf = true, .eax = 7},
+};
+static const struct squib_x86_cpuid leaves_avx[] = {
+    {.leaf = 0xd, .subleaf = 0, .has_subleaf = true, .eax = 7},
+    {.leaf = 0xd, .subleaf = 1, .has_subleaf = true, .eax = 7},
+};
+
 static int setup(void **state)
 {
     struct machine *m = calloc(1, sizeof(*m));
@@ -65,7 +75,9 @@ static int setup(void **state)
     m->c->cr0 = CR0_PE | CR0_NE | CR0_MP | CR0_ET;
     m->c->cr4 = CR4_OSFXSR | CR4_OSXSAVE;
     m->c->efer = EFER_LME | EFER_LMA;
-    m->c->xcr0 = XSTATE_ALL;
+    m->c->xcr0 = XSTATE_X87 | XSTATE_SSE;
+    m->c->cpuid = leaves;
+    m->c->cpuid_count = SQ_ARRAY_LEN(leaves);
     e = sq_tlb_at(m->c->tlb, (uintptr_t)m->page);
     e->tag_r = e->tag_w = (uintptr_t)m->page;
     e->host = m->page;
@@ -535,6 +547,126 @@ static void test_xcr0(void **state)
     }
     c->cr4 = CR4_OSXSAVE;
     assert_int_equal(sq_x86_xgetbv(c, m->block->insn, 0), 1);
+    c->cpuid = leaves_avx;
+    assert_int_equal(try_xsetbv(m, 0, 7), 0);
+    assert_int_equal(try_xsetbv(m, 0, 5), EXC_GP); /* AVX without SSE */
+    assert_int_equal(try_xsetbv(m, 0, 15), EXC_GP);
+    sq_x86_fpu_reset(c);
+    assert_int_equal(sq_x86_xgetbv(c, m->block->insn, 1), 0);
+    c->ymm[3].q[3] = 1;
+    assert_int_equal(sq_x86_xgetbv(c, m->block->insn, 1), XSTATE_AVX);
+}
+
+/* The upper halves of the YMM registers, in both forms of image. */
+static void test_xsave_avx(void **state)
+{
+    struct machine *m = *state;
+    struct sq_x86_cpu *c = m->c;
+    uint8_t *p = m->page;
+
+    c->xcr0 = XSTATE_ALL;
+    for (unsigned n = 0; n < 16; n++)
+        c->ymm[n].q[3] = 0x100 + n;
+    set_mask(c, XSTATE_AVX);
+    memset(p, 0, 1024);
+    assert_int_equal(RUN(m, 0x48, 0x0f, 0xae, 0x22), -1); /* xsave64 */
+    assert_int_equal(sq_ld64(p + 512), XSTATE_AVX);
+    assert_int_equal(sq_ld32(p + 24), 0x1f80); /* MXCSR comes with AVX */
+    assert_int_equal(sq_ld64(p + 576 + 8), 0x100);
+    assert_int_equal(sq_ld64(p + 576 + 248), 0x10f);
+    sq_x86_fpu_reset(c);
+    assert_int_equal(RUN(m, 0x48, 0x0f, 0xae, 0x2a), -1); /* xrstor64 */
+    assert_int_equal(c->ymm[15].q[3], 0x10f);
+    /* not in the image: initialised */
+    sq_st64(p + 512, 0);
+    assert_int_equal(RUN(m, 0x48, 0x0f, 0xae, 0x2a), -1);
+    assert_int_equal(c->ymm[15].q[3], 0);
+
+    /* XSAVEC writes what is in use, and only that */
+    c->ymm[2].q[2] = 7;
+    set_mask(c, ~0ull);
+    memset(p, 0x77, 1024);
+    assert_int_equal(RUN(m, 0x48, 0x0f, 0xc7, 0x22), -1); /* xsavec64 */
+    assert_int_equal(sq_ld64(p + 512), XSTATE_AVX);
+    assert_int_equal(sq_ld64(p + 520), 1ull << 63 | XSTATE_ALL);
+    assert_int_equal(sq_ld64(p), 0x7777777777777777ull);
+    assert_int_equal(sq_ld32(p + 24), 0x77777777);
+    assert_int_equal(sq_ld64(p + 160), 0x7777777777777777ull);
+    assert_int_equal(sq_ld64(p + 576 + 32), 7);
+    memset(p + 528, 0, 48);
+    c->mxcsr = 0x9fc0;
+    memset(c->ymm, 0xff, sizeof(c->ymm));
+    assert_int_equal(RUN(m, 0x48, 0x0f, 0xae, 0x2a), -1);
+    assert_int_equal(c->ymm[2].q[2], 7);
+    assert_int_equal(c->ymm[2].q[0], 0);
+    assert_int_equal(c->mxcsr, 0x1f80); /* with SSE not in the image */
+    /* a component that XCOMP_BV has not; one that XCR0 has not */
+    sq_st64(p + 520, 1ull << 63 | 3);
+    assert_int_equal(RUN(m, 0x48, 0x0f, 0xae, 0x2a), EXC_GP);
+    sq_st64(p + 520, 1ull << 63 | 15);
+    assert_int_equal(RUN(m, 0x48, 0x0f, 0xae, 0x2a), EXC_GP);
+}
+
+/* What is asked before an instruction with a VEX prefix runs. */
+static void test_vex_rules(void **state)
+{
+    struct machine *m = *state;
+    struct sq_x86_cpu *c = m->c;
+
+    c->xcr0 = XSTATE_ALL;
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x58, 0xc0), -1); /* vaddps ymm */
+    assert_int_equal(RUN(m, 0xc5, 0xf8, 0x77), -1);       /* vzeroupper */
+    c->cr0 |= CR0_TS;
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x58, 0xc0), EXC_NM);
+    assert_int_equal(RUN(m, 0xc5, 0xf8, 0x77), EXC_NM);
+    /* general registers do not mind */
+    assert_int_equal(RUN(m, 0xc4, 0xe2, 0x78, 0xf2, 0xc0), -1); /* andn */
+    c->xcr0 = XSTATE_X87 | XSTATE_SSE; /* #UD comes before #NM */
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x58, 0xc0), EXC_UD);
+    c->cr0 &= ~(uint64_t)CR0_TS;
+    assert_int_equal(RUN(m, 0xc5, 0xf8, 0x58, 0xc0), EXC_UD); /* xmm, too */
+    assert_int_equal(RUN(m, 0xc4, 0xe2, 0x78, 0xf2, 0xc0), -1);
+    c->xcr0 = XSTATE_ALL;
+    c->cr4 &= ~(uint64_t)CR4_OSXSAVE;
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x58, 0xc0), EXC_UD);
+    c->cr4 |= CR4_OSXSAVE;
+    c->cr0 |= CR0_EM; /* means nothing to AVX */
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x58, 0xc0), -1);
+    /* no alignment but where it is asked for */
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x58, 0x42, 0x01), -1);
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x28, 0x42, 0x10), EXC_GP);
+    assert_int_equal(RUN(m, 0xc5, 0xf8, 0x28, 0x42, 0x10), -1);
+    /* a gather's registers must be three */
+    assert_int_equal(RUN(m, 0xc4, 0xe2, 0x6d, 0x90, 0x04, 0x12), EXC_UD);
+    /* neither real mode nor virtual-8086 mode has VEX */
+    c->code64 = false;
+    c->rflags |= FL_VM;
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x58, 0xc0), EXC_UD);
+    assert_int_equal(RUN(m, 0xc4, 0xe2, 0x78, 0xf2, 0xc0), EXC_UD);
+    c->rflags &= ~(uint64_t)FL_VM;
+    c->code64 = true;
+}
+
+/* Legacy SSE keeps the upper half, VEX clears it. */
+static void test_upper_halves(void **state)
+{
+    struct machine *m = *state;
+    struct sq_x86_cpu *c = m->c;
+
+    c->xcr0 = XSTATE_ALL;
+    c->ymm[0].q[2] = c->ymm[0].q[3] = 5;
+    assert_int_equal(RUN(m, 0x0f, 0x28, 0xc1), -1); /* movaps xmm0, xmm1 */
+    assert_int_equal(c->ymm[0].q[2], 5);
+    assert_int_equal(RUN(m, 0xf3, 0x0f, 0x58, 0xc1), -1); /* addss */
+    assert_int_equal(c->ymm[0].q[3], 5);
+    assert_int_equal(RUN(m, 0xc5, 0xf8, 0x28, 0xc1), -1); /* vmovaps */
+    assert_int_equal(c->ymm[0].q[2] | c->ymm[0].q[3], 0);
+    c->ymm[15].q[2] = c->ymm[15].q[0] = 6;
+    assert_int_equal(RUN(m, 0xc5, 0xf8, 0x77), -1); /* vzeroupper */
+    assert_int_equal(c->ymm[15].q[2], 0);
+    assert_int_equal(c->ymm[15].q[0], 6);
+    assert_int_equal(RUN(m, 0xc5, 0xfc, 0x77), -1); /* vzeroall */
+    assert_int_equal(c->ymm[15].q[0], 0);
 }
 
 static void test_image(void **state)
@@ -543,12 +675,15 @@ static void test_image(void **state)
     uint8_t *image = m->page;
 
     fill_state(m->c);
+    m->c->ymm[9].q[2] = 99;
     sq_x86_fpu_export(m->c, image);
     sq_x86_fpu_reset(m->c);
+    assert_int_equal(m->c->ymm[9].q[2], 0);
     assert_int_equal(sq_x86_fpu_import(m->c, image), 0);
     check_state(m, 16);
+    assert_int_equal(m->c->ymm[9].q[2], 99);
     assert_int_equal(m->c->x87.fip, 0x1122334455667788ull);
-    image[512] = 7;
+    image[512] = 15;
     assert_int_equal(sq_x86_fpu_import(m->c, image), -1);
     image[512] = 3;
     image[527] = 0x80;
@@ -956,6 +1091,7 @@ int main(void)
         TEST(test_stack),    TEST(test_pending), TEST(test_not_available),
         TEST(test_environment), TEST(test_pointers), TEST(test_unmasked),
         TEST(test_fxsave),   TEST(test_xsave),   TEST(test_xcr0),
+        TEST(test_xsave_avx), TEST(test_vex_rules), TEST(test_upper_halves),
         TEST(test_image),    TEST(test_host),
     };
 

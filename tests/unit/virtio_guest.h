@@ -154,7 +154,7 @@ static inline void guest_plug(struct guest *g, struct sq_virtio_device *dev)
 
 static inline void guest_fini(struct guest *g)
 {
-    sq_virtio_mmio_free(g->mmio);
+    sq_transport_free(g->dev ? g->dev->transport : NULL);
     sq_poller_free(g->poller);
     squib_memory_free(g->mem);
 }

@@ -146,8 +146,56 @@ static void vmgenid_device(struct sq_aml *a)
     sq_aml_end(a, dev);
 }
 
-/* Generic event device (5.6.9): an interrupt that stands for a Notify. */
-static void event_device(struct sq_aml *a)
+/* The root of PCI. Each slot is a device of its own, so that a Notify of
+ * the root makes the guest look into all of them (ACPI 6.3, 5.6.6: a bus
+ * check); what is there it finds out by itself. */
+static void pci_device(struct sq_aml *a)
+{
+    size_t dev = sq_aml_device(a, "PCI0"), inner;
+
+    sq_aml_name(a, "_HID");
+    sq_aml_eisa_id(a, "PNP0A08");
+    sq_aml_name(a, "_CID");
+    sq_aml_eisa_id(a, "PNP0A03");
+    sq_aml_name(a, "_SEG");
+    sq_aml_integer(a, 0);
+    sq_aml_name(a, "_BBN");
+    sq_aml_integer(a, 0);
+    sq_aml_name(a, "_UID");
+    sq_aml_integer(a, 0);
+    sq_aml_name(a, "_CCA"); /* DMA is cache-coherent */
+    sq_aml_integer(a, 1);
+    sq_aml_name(a, "_CRS");
+    inner = sq_aml_resources(a);
+    sq_aml_window_buses(a, 1);
+    sq_aml_io(a, SQ_X86_PCI_PORT, 8);
+    sq_aml_window64(a, SQ_X86_PCI_GPA, SQ_X86_PCI_LEN);
+    sq_aml_resources_end(a, inner);
+    for (unsigned i = 1; i < SQ_X86_PCI_SLOTS; i++) {
+        char name[8];
+
+        snprintf(name, sizeof(name), "S%02X", i & 0xff);
+        inner = sq_aml_device(a, name);
+        sq_aml_name(a, "_ADR");
+        sq_aml_integer(a, i << 16);
+        sq_aml_end(a, inner);
+    }
+    sq_aml_end(a, dev);
+
+    /* Configuration space as a resource of the board, without which Linux
+     * does not believe the MCFG table. */
+    dev = sq_aml_device(a, "MCFG");
+    sq_aml_name(a, "_HID");
+    sq_aml_eisa_id(a, "PNP0C02");
+    sq_aml_name(a, "_CRS");
+    inner = sq_aml_resources(a);
+    sq_aml_memory32(a, SQ_X86_ECAM_GPA, SQ_X86_ECAM_LEN);
+    sq_aml_resources_end(a, inner);
+    sq_aml_end(a, dev);
+}
+
+/* Generic event device (5.6.9): interrupts that stand for a Notify. */
+static void event_device(struct sq_aml *a, const struct sq_x86_boot *boot)
 {
     size_t dev = sq_aml_device(a, "GED"), inner;
 
@@ -157,10 +205,16 @@ static void event_device(struct sq_aml *a)
     sq_aml_integer(a, 0);
     sq_aml_name(a, "_CRS");
     inner = sq_aml_resources(a);
-    sq_aml_interrupt(a, SQ_X86_VMGENID_GSI);
+    if (boot->vmgenid)
+        sq_aml_interrupt(a, SQ_X86_VMGENID_GSI);
+    if (boot->pci)
+        sq_aml_interrupt(a, SQ_X86_PCI_GSI);
     sq_aml_resources_end(a, inner);
     inner = sq_aml_method(a, "_EVT", 1);
-    sq_aml_notify_if(a, SQ_X86_VMGENID_GSI, "\\_SB.VGEN", 0x80);
+    if (boot->vmgenid)
+        sq_aml_notify_if(a, SQ_X86_VMGENID_GSI, "\\_SB.VGEN", 0x80);
+    if (boot->pci)
+        sq_aml_notify_if(a, SQ_X86_PCI_GSI, "\\_SB.PCI0", 0);
     sq_aml_end(a, inner);
     sq_aml_end(a, dev);
 }
@@ -178,10 +232,12 @@ static int dsdt(struct image *img, const struct sq_x86_boot *boot,
     rtc_device(&a);
     if (boot->keyboard)
         keyboard_device(&a);
-    if (boot->vmgenid) {
+    if (boot->vmgenid)
         vmgenid_device(&a);
-        event_device(&a);
-    }
+    if (boot->pci)
+        pci_device(&a);
+    if (boot->vmgenid || boot->pci)
+        event_device(&a, boot);
     for (size_t i = 0; i < boot->device_count; i++)
         virtio_device(&a, (unsigned)i, &boot->devices[i]);
     sq_aml_end(&a, scope);
@@ -259,13 +315,30 @@ static uint64_t madt(struct image *img, const struct sq_x86_boot *boot)
     return finish(img, "APIC", 5, (size_t)(e - p));
 }
 
-static uint64_t xsdt(struct image *img, uint64_t fadt_gpa, uint64_t madt_gpa)
+/* Where configuration space is (PCI Firmware 3.2, 4.1.2). */
+static uint64_t mcfg(struct image *img)
+{
+    uint8_t *p = img->buf + img->len, *e = p + HEADER_LEN + 8;
+
+    sq_st64(p + HEADER_LEN, 0);
+    sq_st64(e, SQ_X86_ECAM_GPA);
+    sq_st64(e + 8, 0); /* segment 0, buses 0 to 0 */
+    return finish(img, "MCFG", 1, HEADER_LEN + 24);
+}
+
+/* The tables that there are; 0 for one that is not. */
+static uint64_t xsdt(struct image *img, const uint64_t *table_gpa, size_t n)
 {
     uint8_t *p = img->buf + img->len;
+    size_t len = HEADER_LEN;
 
-    sq_st64(p + HEADER_LEN, fadt_gpa);
-    sq_st64(p + HEADER_LEN + 8, madt_gpa);
-    return finish(img, "XSDT", 1, HEADER_LEN + 16);
+    for (size_t i = 0; i < n; i++) {
+        if (!table_gpa[i])
+            continue;
+        sq_st64(p + len, table_gpa[i]);
+        len += 8;
+    }
+    return finish(img, "XSDT", 1, len);
 }
 
 static void rsdp(uint8_t *p, uint64_t xsdt_gpa)
@@ -289,14 +362,16 @@ int sq_x86_acpi_build(const struct sq_x86_boot *boot, uint8_t *buf,
         .cap = SQ_X86_ACPI_LEN - 2048,
         .len = (size_t)sq_align_up(RSDP_LEN, 16),
     };
-    uint64_t dsdt_gpa = 0, fadt_gpa, madt_gpa;
+    uint64_t dsdt_gpa = 0, table[3] = {0};
     int rc = dsdt(&img, boot, &dsdt_gpa, err);
 
     if (rc)
         return rc;
-    fadt_gpa = fadt(&img, boot, dsdt_gpa);
-    madt_gpa = madt(&img, boot);
-    rsdp(buf, xsdt(&img, fadt_gpa, madt_gpa));
+    table[0] = fadt(&img, boot, dsdt_gpa);
+    table[1] = madt(&img, boot);
+    if (boot->pci)
+        table[2] = mcfg(&img);
+    rsdp(buf, xsdt(&img, table, SQ_ARRAY_LEN(table)));
     *len = img.len;
     return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ACPI tables of the machine: RSDP, XSDT, FADT (hardware-reduced), MADT and
- * a DSDT with the devices. (ACPI specification 6.3, chapter 5.)
+ * a DSDT with the devices; with PCI also MCFG. (ACPI specification 6.3,
+ * chapter 5.)
  *
  * Hardware-reduced means that the guest looks for no PIC, PIT or power
  * management timer. Power-off is the sleep control register at

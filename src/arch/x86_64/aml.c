@@ -246,6 +246,31 @@ void sq_aml_io(struct sq_aml *a, uint16_t port, uint8_t len)
     put8(a, len);
 }
 
+/* 6.4.3.5.1, 6.4.3.5.3: type, then what the flags of the type mean. */
+void sq_aml_window64(struct sq_aml *a, uint64_t gpa, uint64_t len)
+{
+    const uint64_t field[] = {0, gpa, gpa + len - 1, 0, len};
+
+    put8(a, 0x8a);
+    put16(a, 43);
+    put8(a, 0);    /* memory */
+    put8(a, 0x0c); /* produced, both ends fixed */
+    put8(a, 0x01); /* writable, not cacheable */
+    put(a, field, sizeof(field));
+}
+
+void sq_aml_window_buses(struct sq_aml *a, uint16_t count)
+{
+    const uint16_t field[] = {0, 0, (uint16_t)(count - 1), 0, count};
+
+    put8(a, 0x88);
+    put16(a, 13);
+    put8(a, 2); /* bus numbers */
+    put8(a, 0x0c);
+    put8(a, 0);
+    put(a, field, sizeof(field));
+}
+
 void sq_aml_interrupt(struct sq_aml *a, uint32_t gsi)
 {
     put8(a, 0x89);

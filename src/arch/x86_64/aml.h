@@ -44,6 +44,10 @@ void sq_aml_notify_if(struct sq_aml *a, uint64_t value, const char *device,
 size_t sq_aml_resources(struct sq_aml *a);
 void sq_aml_memory32(struct sq_aml *a, uint32_t gpa, uint32_t len);
 void sq_aml_io(struct sq_aml *a, uint16_t port, uint8_t len);
+/* Windows that a bridge forwards: memory with 64-bit addresses, and bus
+ * numbers from 0. */
+void sq_aml_window64(struct sq_aml *a, uint64_t gpa, uint64_t len);
+void sq_aml_window_buses(struct sq_aml *a, uint16_t count);
 /* Edge-triggered, active high, exclusive. */
 void sq_aml_interrupt(struct sq_aml *a, uint32_t gsi);
 void sq_aml_resources_end(struct sq_aml *a, size_t mark);

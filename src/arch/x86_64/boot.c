@@ -74,13 +74,17 @@ static void e820_add(struct e820 *map, uint64_t gpa, uint64_t end,
     map->count++;
 }
 
-static void e820_build(struct e820 *map, uint64_t low_end, uint64_t high_len)
+static void e820_build(struct e820 *map, uint64_t low_end, uint64_t high_len,
+                       bool pci)
 {
     map->count = 0;
     e820_add(map, 0, SQ_X86_MPTABLE_GPA, E820_RAM);
     e820_add(map, SQ_X86_MPTABLE_GPA, SQ_X86_HIGH_MEMORY_GPA,
              E820_RESERVED);
     e820_add(map, SQ_X86_HIGH_MEMORY_GPA, low_end, E820_RAM);
+    if (pci)
+        e820_add(map, SQ_X86_ECAM_GPA, SQ_X86_ECAM_GPA + SQ_X86_ECAM_LEN,
+                 E820_RESERVED);
     if (high_len)
         e820_add(map, SQ_X86_HIGH_RAM_GPA, SQ_X86_HIGH_RAM_GPA + high_len,
                  E820_RAM);
@@ -281,7 +285,8 @@ int sq_x86_boot_load(struct squib_memory *mem, const struct sq_x86_boot *boot,
         low->len > SQ_X86_LOW_RAM_END)
         return sq_err_set(err, SQUIB_E_INVAL,
                           "guest memory is not laid out for x86-64");
-    e820_build(&h.map, low->len, squib_memory_size(mem) - low->len);
+    e820_build(&h.map, low->len, squib_memory_size(mem) - low->len,
+               boot->pci);
     rc = sq_x86_kernel_load(boot->kernel, mem, low->len, &image, err);
     if (!rc)
         rc = load_initrd(mem, boot, image.end_gpa, low->len, &h.initrd_gpa,

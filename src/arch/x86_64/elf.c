@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/x86_64/elf.h"
 
-#include <elf.h>
 #include <string.h>
 
+#include "base/elf.h"
 #include "base/err.h"
 #include "base/util.h"
 

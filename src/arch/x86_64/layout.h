@@ -14,10 +14,14 @@
  *                the initrd as high as RAM below 3 GiB allows
  *   0xc000_0000  end of low RAM: the rest continues at 4 GiB; boot timer
  *   0xd000_0000  virtio-mmio, one device each 4 KiB
+ *   0xe000_0000  PCI configuration space, 1 MiB (with PCI only)
  *   0xfec0_0000  I/O APIC
  *   0xfee0_0000  local APICs
  *   0x1_0000_0000  high RAM; behind it persistent memory, each device on a
  *                  1 GiB boundary
+ *   0xfc_0000_0000  memory of PCI devices, 4 GiB (with PCI only); below the
+ *                  last 12 GiB of 40 bits, which some hosts keep for
+ *                  themselves
  *
  * All values are guest-physical addresses or lengths in bytes.
  */
@@ -45,7 +49,14 @@
 /* More RAM than this does not fit the 40 address bits that every CPU has
  * beside the hole below 4 GiB. */
 #define SQ_X86_RAM_MAX (512ull << 30)
-#define SQ_X86_GPA_END (1ull << 40)
+#define SQ_X86_PCI_GPA 0xfc00000000ull
+#define SQ_X86_PCI_LEN (4ull << 30)
+#define SQ_X86_ECAM_GPA 0xe0000000u
+#define SQ_X86_ECAM_LEN 0x100000u /* bus 0 */
+#define SQ_X86_PCI_SLOTS 32u
+#define SQ_X86_PCI_PORT 0xcf8u /* and the seven that follow */
+/* Devices' memory behind RAM ends here at the latest. */
+#define SQ_X86_GPA_END SQ_X86_PCI_GPA
 /* Persistent memory lies behind all RAM. */
 #define SQ_X86_PMEM_ALIGN (1ull << 30)
 
@@ -53,6 +64,8 @@
 #define SQ_X86_VIRTIO_STEP 0x1000u
 #define SQ_X86_VIRTIO_GSI 5u /* the first device's; the next has the next */
 #define SQ_X86_VIRTIO_MAX 19u /* GSIs 5..23 */
+/* "A device came": with PCI there are no virtio-mmio devices. */
+#define SQ_X86_PCI_GSI SQ_X86_VIRTIO_GSI
 
 #define SQ_X86_BOOT_TIMER_GPA 0xc0000000u
 #define SQ_X86_IOAPIC_GPA 0xfec00000u

@@ -54,6 +54,7 @@ struct sq_x86_boot {
     bool serial;         /* COM1 is there */
     bool keyboard;       /* an i8042 that Linux should probe */
     bool vmgenid;        /* an identifier at SQ_X86_VMGENID_GPA */
+    bool pci;            /* a PCI bus, and notices at SQ_X86_PCI_GSI */
 };
 
 enum sq_x86_protocol {

@@ -78,6 +78,7 @@ struct sq_kvm_vm {
     struct squib_vm base;
     int sys_fd, fd;
     size_t run_len; /* bytes of a vCPU's shared page area */
+    uint32_t vcpus;
     bool irqchip, dirty_log;
     bool has_xcrs; /* x86-64 */
     struct sq_kvm_gic gic; /* arm64 */
@@ -147,6 +148,8 @@ void sq_kvm_vcpu_free(struct squib_vcpu *vcpu);
 struct squib_exit *sq_kvm_vcpu_run(struct squib_vcpu *vcpu);
 void sq_kvm_vcpu_cancel(struct squib_vcpu *vcpu);
 void sq_kvm_vcpu_park(struct squib_vcpu *vcpu, uint64_t deadline_ns);
+int sq_kvm_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                      struct squib_error *err);
 /* Completes a write that KVM still has to finish, so that the registers are
  * those after the instruction. */
 int sq_kvm_vcpu_finish(struct sq_kvm_vcpu *v, struct squib_error *err);
@@ -179,6 +182,9 @@ bool sq_kvm_vcpu_prepare(struct sq_kvm_vcpu *v, struct squib_exit *out);
 /* After a KVM_RUN that returned 0: whether the exit has been dealt with, so
  * that the guest runs on. */
 bool sq_kvm_vcpu_absorb(struct sq_kvm_vcpu *v);
+/* Fills in of a DEBUG exit what struct kvm_run does not tell. */
+void sq_kvm_vcpu_debug_exit(struct sq_kvm_vcpu *v,
+                            struct squib_exit_debug *out);
 
 /* The probe's guest: RAM of SQ_KVM_PROBE_LEN bytes at 0, and running it. */
 #define SQ_KVM_PROBE_LEN 0x10000u
@@ -198,6 +204,9 @@ int sq_kvm_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                           const struct squib_x86_64_state *st,
                           struct squib_error *err);
 
+/* arm64: finishes the GIC if it is time to; counts a new vCPU. */
+int sq_kvm_gic_finish(struct sq_kvm_vm *vm, bool new_vcpu,
+                      struct squib_error *err);
 /* arm64: see struct sq_vm_ops and struct sq_vcpu_ops. */
 int sq_kvm_get_gic(struct squib_vm *base, struct squib_aarch64_gic_dist *gic,
                    struct squib_error *err);

@@ -102,6 +102,8 @@ struct squib_exit *sq_kvm_vcpu_run(struct squib_vcpu *vcpu)
                 continue;
             if (sq_kvm_decode_begin(&v->decode, v->run, v->run_len, out)) {
                 v->unfinished = v->decode.answer;
+                if (out->kind == SQUIB_EXIT_DEBUG)
+                    sq_kvm_vcpu_debug_exit(v, &out->debug);
                 return out;
             }
         } else if (errno == EINTR) {
@@ -153,6 +155,22 @@ void sq_kvm_vcpu_park(struct squib_vcpu *vcpu, uint64_t deadline_ns)
 
     if (!atomic_load(&v->cancel))
         sq_wake_wait(&v->wake, deadline_ns);
+}
+
+int sq_kvm_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                      struct squib_error *err)
+{
+    struct kvm_guest_debug d = {0};
+
+    if (flags)
+        d.control = KVM_GUESTDBG_ENABLE;
+    if (flags & SQUIB_DEBUG_STEP)
+        d.control |= KVM_GUESTDBG_SINGLESTEP;
+    if (flags & SQUIB_DEBUG_BREAK)
+        d.control |= KVM_GUESTDBG_USE_SW_BP;
+    if (ioctl(vcpu_of(vcpu)->fd, KVM_SET_GUEST_DEBUG, &d) != 0)
+        return sq_err_os(err, SQUIB_E_OS, errno, "KVM_SET_GUEST_DEBUG");
+    return 0;
 }
 
 void sq_kvm_vcpu_free(struct squib_vcpu *vcpu)

@@ -388,6 +388,7 @@ int sq_kvm_vm_new(const struct squib_vm_config *config,
     vm->base.ops = &sq_kvm_vm_ops;
     vm->base.mem = mem;
     vm->fd = -1;
+    vm->vcpus = config->vcpus;
     vm->irqchip = config->irqchip;
     sq_kvm_vm_arch_init(vm, config);
     vm->dirty_log = config->dirty_log;

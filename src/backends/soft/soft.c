@@ -324,7 +324,8 @@ static const struct sq_vm_ops vm_ops = {
 
 static int vm_new(const struct squib_vm_config *config,
                   struct squib_memory *mem, unsigned jit_heat,
-                  struct squib_vm **out, struct squib_error *err)
+                  enum sq_soft_level level, struct squib_vm **out,
+                  struct squib_error *err)
 {
     struct sq_soft_vm *vm = calloc(1, sizeof(*vm));
 
@@ -335,6 +336,7 @@ static int vm_new(const struct squib_vm_config *config,
     vm->base.config = *config;
     vm->start_ns = sq_now_ns();
     vm->jit_heat = jit_heat;
+    vm->level = level;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->split_lock, NULL);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
@@ -369,67 +371,87 @@ static int soft_probe(struct squib_error *err)
     return 0;
 }
 
-/* Variants: with the translator, without it, and with it from a block's
- * first execution on, for tests. */
-enum { HEAT = 12, HEAT_EAGER = 1 };
-
-#define VARIANT(id, heat)                                                  \
-    static int vm_new_##id(const struct squib_vm_config *config,           \
-                           struct squib_memory *mem,                       \
-                           struct squib_vm **out, struct squib_error *err) \
-    {                                                                      \
-        return vm_new(config, mem, heat, out, err);                        \
-    }
-VARIANT(off, 0)
-VARIANT(on, HEAT)
-VARIANT(eager, HEAT_EAGER)
-#undef VARIANT
-
 /* Another vCPU would see bytes go back and forth. */
 static int vm_new_lockstep(const struct squib_vm_config *config,
-                           struct squib_memory *mem, struct squib_vm **out,
+                           struct squib_memory *mem, unsigned jit_heat,
+                           enum sq_soft_level level, struct squib_vm **out,
                            struct squib_error *err)
 {
-    int rc;
+    int rc = sq_jit_check(err);
 
+    if (rc)
+        return rc;
     if (config->vcpus != 1)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend soft,jit=lockstep has one vCPU, not %u",
                           config->vcpus);
-    rc = vm_new(config, mem, HEAT_EAGER, out, err);
+    rc = vm_new(config, mem, jit_heat, level, out, err);
     if (!rc)
         of(*out)->lockstep = true;
     return rc;
 }
 
-#define BACKEND(id, text)                                                  \
-    .name = id, .summary = text, .caps = soft_caps, .probe = soft_probe,   \
-    .cpuid = sq_soft_cpuid
+/*
+ * Variants: without the translator, with it, with it from a block's first
+ * execution on, for tests, and with the interpreter checking it; each shows
+ * the guest one of the levels of instructions. The interpreter has all of
+ * v3; with the translator v3 is what the host has of it.
+ */
+enum { HEAT_OFF = 0, HEAT_ON = 12, HEAT_EAGER = 1, HEAT_LOCKSTEP = 1 };
 
-static const struct squib_backend soft_off = {
-    BACKEND("soft,jit=off", "the software CPU (interpreter)"),
-    .vm_new = vm_new_off,
-};
-static const struct squib_backend soft_on = {
-    BACKEND("soft,jit=on", "the software CPU (translator)"),
-    .at_best = sq_jit_check, .vm_new = vm_new_on,
-};
-static const struct squib_backend soft_eager = {
-    BACKEND("soft,jit=eager", "the software CPU (translator, eager)"),
-    .at_best = sq_jit_check, .vm_new = vm_new_eager,
-};
-static const struct squib_backend soft_lockstep = {
-    .name = "soft,jit=lockstep",
-    .summary = "the software CPU (interpreter checks translator)",
-    .caps = soft_caps_one, .probe = sq_jit_check, .cpuid = sq_soft_cpuid,
-    .vm_new = vm_new_lockstep,
-};
+#define KIND_OFF                                                           \
+    .summary = "the software CPU (interpreter)", .caps = soft_caps,        \
+    .probe = soft_probe
+#define KIND_ON                                                            \
+    .summary = "the software CPU (translator)", .caps = soft_caps,         \
+    .probe = soft_probe, .at_best = sq_jit_check
+#define KIND_EAGER                                                         \
+    .summary = "the software CPU (translator, eager)", .caps = soft_caps,  \
+    .probe = soft_probe, .at_best = sq_jit_check
+#define KIND_LOCKSTEP                                                      \
+    .summary = "the software CPU (interpreter checks translator)",         \
+    .caps = soft_caps_one, .probe = sq_jit_check
 
+#define VARIANT(id, kind, make, level, text)                               \
+    static int vm_new_##id(const struct squib_vm_config *config,           \
+                           struct squib_memory *mem,                       \
+                           struct squib_vm **out, struct squib_error *err) \
+    {                                                                      \
+        return make(config, mem, HEAT_##kind, level, out, err);            \
+    }                                                                      \
+    static int cpuid_##id(struct squib_x86_cpuid *leaves, size_t *n,       \
+                          struct squib_error *err)                         \
+    {                                                                      \
+        return sq_soft_cpuid(level, HEAT_##kind != HEAT_OFF, leaves, n,    \
+                             err);                                         \
+    }                                                                      \
+    static const struct squib_backend soft_##id = {                        \
+        KIND_##kind, .name = text, .cpuid = cpuid_##id,                    \
+        .vm_new = vm_new_##id};
+
+/* X(name, kind, function, level, settings); their order does not matter to
+ * who names them. Without a level it is v3 where there is a translator. */
+#define VARIANTS(X)                                                        \
+    LEVEL(X, v2, SQ_SOFT_V2, ",cpu=v2")                                    \
+    LEVEL(X, v3, SQ_SOFT_V3, ",cpu=v3")                                    \
+    KINDS(X, plain, SQ_SOFT_V2, SQ_SOFT_V3, "")
+#define LEVEL(X, id, level, text)                                          \
+    X(id, ON, vm_new, level, "soft" text)                                  \
+    KINDS(X, id, level, level, text)
+#define KINDS(X, id, off, on, text)                                        \
+    X(off_##id, OFF, vm_new, off, "soft,jit=off" text)                     \
+    X(on_##id, ON, vm_new, on, "soft,jit=on" text)                         \
+    X(eager_##id, EAGER, vm_new, on, "soft,jit=eager" text)                \
+    X(lockstep_##id, LOCKSTEP, vm_new_lockstep, on,                        \
+      "soft,jit=lockstep" text)
+VARIANTS(VARIANT)
+
+#define ADDRESS(id, kind, make, level, text) &soft_##id,
 static const struct squib_backend *const variants[] = {
-    &soft_off, &soft_on, &soft_eager, &soft_lockstep, NULL};
+    VARIANTS(ADDRESS) NULL};
 
 const struct squib_backend sq_backend_soft = {
-    BACKEND("soft", "the software CPU"),
-    .vm_new = vm_new_off,
-    .variants = variants,
+    .name = "soft", .summary = "the software CPU", .caps = soft_caps,
+    .probe = soft_probe, .at_best = sq_jit_check, .cpuid = cpuid_on_plain,
+    .vm_new = vm_new_on_plain, .variants = variants,
 };

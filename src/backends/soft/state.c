@@ -102,7 +102,7 @@ static int check_system(const struct squib_x86_64_state *st,
         what = "EFER.LMA";
     else if (st->efer & EFER_LMA && !(st->cr4 & CR4_PAE))
         what = "CR4.PAE";
-    else if (st->xcr0 & ~3ull || !(st->xcr0 & 1))
+    else if (!sq_x86_xcr0_valid(st->xcr0))
         what = "XCR0";
     else if (!sq_canonical(st->seg[SQUIB_X86_FS].base) ||
              !sq_canonical(st->seg[SQUIB_X86_GS].base) ||

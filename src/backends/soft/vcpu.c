@@ -161,7 +161,7 @@ int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
     v->cpu.phys_bits = SQ_SOFT_PHYS_BITS;
     v->cpu.tsc_offset = vm->start_ns;
     v->cpu.cpuid = v->cpuid;
-    rc = sq_soft_cpuid(v->cpuid, &n, err);
+    rc = sq_soft_cpuid(vm->level, vm->jit_heat != 0, v->cpuid, &n, err);
     v->cpu.cpuid_count = (uint32_t)n;
     if (!rc)
         rc = sq_wake_init(&v->wake, err);

@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "dev/host/net_frame.h"
+#include "os/sock.h"
 
 extern char **environ;
 
@@ -58,7 +59,7 @@ static bool stream_flush(struct sq_net_backend *net)
 
     while (s->out_at < s->out_len && !s->dead) {
         ssize_t n = send(net->fd, s->out + s->out_at, s->out_len - s->out_at,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+                         SQ_MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0) {
             if (would_block(errno))
@@ -102,7 +103,7 @@ static enum sq_net_sent stream_send(struct sq_net_backend *net,
         return SQ_NET_DEAD;
     sq_net_prefix(prefix, len);
     iov[0] = (struct iovec){prefix, sizeof(prefix)}; /* for the header */
-    n = sendmsg(net->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    n = sendmsg(net->fd, &msg, SQ_MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && would_block(errno))
         return SQ_NET_BUSY;
     if (n < 0) {
@@ -202,7 +203,7 @@ int sq_net_stream_connect(const char *path, struct sq_net_backend **out,
                           "of 1 to %zu bytes", strlen(path),
                           sizeof(to.sun_path) - 1);
     strcpy(to.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = sq_sock_unix(false);
     if (fd < 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "network socket");
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
@@ -260,7 +261,7 @@ int sq_net_stream_spawn(const char *path, unsigned mtu,
     int fd[2], e, rc, theirs;
     pid_t pid;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) != 0)
+    if (sq_sock_pair(fd, false) != 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "network socket");
     /* dup2() to itself would leave the descriptor close-on-exec. */
     theirs = fcntl(fd[1], F_DUPFD_CLOEXEC, HELPER_FD + 1);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "dev/host/vhost_user.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/sock.h"
 
 enum request {
     GET_FEATURES = 1,
@@ -98,7 +97,7 @@ static int send_message(struct sq_vhost_user *vu, const struct message *m,
         memcpy(CMSG_DATA(c), m->fd, m->fd_count * sizeof(int));
     }
     do {
-        n = sendmsg(vu->fd, &msg, MSG_NOSIGNAL);
+        n = sendmsg(vu->fd, &msg, SQ_MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return broke(vu, err, errno, "cannot send to the back end");
@@ -238,7 +237,7 @@ int sq_vhost_user_connect(const char *path, struct sq_vhost_user **out,
     vu = calloc(1, sizeof(*vu));
     if (!vu)
         return sq_err_set(err, SQUIB_E_NOMEM, "vhost-user: out of memory");
-    vu->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    vu->fd = sq_sock_unix(false);
     if (vu->fd >= 0) {
         setsockopt(vu->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
         setsockopt(vu->fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));

@@ -46,7 +46,7 @@ struct sq_vhost_user_ring {
     uint64_t len;
     uint16_t size;
     uint32_t desc_off, avail_off, used_off;
-    int kick_fd, call_fd; /* eventfds: ours to it, its to us */
+    int kick_fd, call_fd; /* it reads the one and writes the other */
 };
 
 /* Has it serve the queue with these features, from both indices 0 on. The

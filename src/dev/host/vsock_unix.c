@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "os/sock.h"
 
 /* Clients that have not said yet where they want to go. When all places are
  * taken, the one that has been silent longest makes room. */
@@ -50,7 +51,7 @@ static int connect_port(void *ctx, uint32_t port, struct squib_error *err)
                  port);
     if (n < 0 || (size_t)n >= sizeof(to.sun_path))
         return sq_err_set(err, SQUIB_E_INVAL, "vsock: path is too long");
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    fd = sq_sock_unix(true);
     if (fd < 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "vsock: socket");
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
@@ -86,7 +87,7 @@ static void opened(void *ctx, int fd, uint32_t host_port)
     (void)ctx;
     /* The first bytes on an empty socket always fit; a client that has
      * gone is noticed when its data moves. */
-    if (send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (send(fd, line, (size_t)n, SQ_MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         shutdown(fd, SHUT_RDWR);
 }
 
@@ -172,7 +173,7 @@ static void listener_event(void *ctx, int fd, unsigned events)
 {
     struct sq_vsock_unix *b = ctx;
     struct waiting *w;
-    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int client = sq_sock_accept(fd);
 
     (void)events;
     if (client < 0)
@@ -213,7 +214,7 @@ int sq_vsock_unix_new(const char *uds_path, struct sq_poller *poller,
                           sizeof(b->path.sun_path) - 12);
     }
     strcpy(b->path.sun_path, uds_path);
-    b->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    b->fd = sq_sock_unix(true);
     if (b->fd < 0 ||
         bind(b->fd, (struct sockaddr *)&b->path, sizeof(b->path)) != 0) {
         int rc = sq_err_os(err, SQUIB_E_OS, errno, "vsock: socket %s",

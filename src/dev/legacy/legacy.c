@@ -97,10 +97,13 @@ static int add_real(struct sq_legacy *l, const struct sq_legacy_config *c,
     };
     int rc = 0;
 
-    for (size_t i = 0; i < SQ_ARRAY_LEN(real) && !rc; i++)
-        if (real[i].dev != &l->serial || l->has_serial)
-            rc = sq_bus_add(ports, real[i].name, real[i].port, real[i].len,
-                            real[i].ops, real[i].dev, err);
+    for (size_t i = 0; i < SQ_ARRAY_LEN(real) && !rc; i++) {
+        if ((real[i].dev == &l->serial && !l->has_serial) ||
+            (real[i].port == SQ_POWER_RESET_CONTROL && c->pci_ports))
+            continue;
+        rc = sq_bus_add(ports, real[i].name, real[i].port, real[i].len,
+                        real[i].ops, real[i].dev, err);
+    }
     return rc;
 }
 

@@ -27,6 +27,7 @@ struct sq_legacy_config {
     void (*reset)(void *ctx);
     void *ctx;           /* of shutdown and reset */
     bool real_pic, real_pit; /* others serve 0x20.., 0x40..: add nothing */
+    bool pci_ports; /* they contain SQ_POWER_RESET_CONTROL: likewise */
 };
 
 struct sq_legacy {

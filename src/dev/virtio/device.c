@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dev/virtio/device.h"
 
+#include "dev/virtio/transport.h"
+
 static void count(_Atomic uint64_t *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
@@ -113,18 +115,18 @@ void sq_virtio_push_all(struct sq_virtio_device *dev, unsigned q,
 }
 
 static void interrupt(struct sq_virtio_device *dev,
-                      enum sq_virtio_cause cause)
+                      enum sq_virtio_cause cause, unsigned q)
 {
     count(&dev->counters.interrupts);
     if (cause == SQ_VIRTIO_CAUSE_CONFIG)
         count(&dev->counters.config_changes);
-    dev->interrupt(dev->transport, cause);
+    dev->transport->ops->interrupt(dev->transport, cause, q);
 }
 
 void sq_virtio_signal(struct sq_virtio_device *dev, unsigned q)
 {
     if (sq_queue_needs_interrupt(&dev->queue[q]))
-        interrupt(dev, SQ_VIRTIO_CAUSE_QUEUE);
+        interrupt(dev, SQ_VIRTIO_CAUSE_QUEUE, q);
 }
 
 void sq_virtio_again(struct sq_virtio_device *dev, unsigned q)
@@ -142,14 +144,14 @@ void sq_virtio_fail(struct sq_virtio_device *dev)
     for (unsigned q = 0; q < dev->ops->queue_count; q++)
         dev->queue[q].broken = true;
     if ((old & SQ_VIRTIO_DRIVER_OK) && !(old & SQ_VIRTIO_NEEDS_RESET))
-        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG);
+        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG, 0);
 }
 
 void sq_virtio_config_changed(struct sq_virtio_device *dev)
 {
     atomic_fetch_add(&dev->config_generation, 1);
     if (atomic_load(&dev->status) & SQ_VIRTIO_DRIVER_OK)
-        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG);
+        interrupt(dev, SQ_VIRTIO_CAUSE_CONFIG, 0);
 }
 
 void sq_virtio_post(struct sq_virtio_device *dev, uint32_t bits)

@@ -3,8 +3,8 @@
  * What a virtio device is to its transport, and the other way round.
  *
  * A device embeds struct sq_virtio_device first and fills ops, features and
- * configuration space in its _new() function. A transport (mmio.h) then
- * owns it: it negotiates, sets the queues up, and calls the device. A
+ * configuration space in its _new() function. A transport (transport.h)
+ * then owns it: it negotiates, sets the queues up, and calls the device. A
  * device never learns which transport it has. docs/add-a-device.md shows
  * the steps.
  *
@@ -76,6 +76,7 @@ enum sq_virtio_cause {
 };
 
 struct sq_virtio_device;
+struct sq_transport;
 
 /* All callbacks: event thread, device mutex held; NULL where optional. */
 struct sq_virtio_ops {
@@ -126,9 +127,7 @@ struct sq_virtio_device {
     /* Set by the transport. */
     struct squib_memory *mem;
     struct sq_poller *poller;
-    /* Tells the driver. Any thread. Set by the transport. */
-    void (*interrupt)(void *transport, enum sq_virtio_cause cause);
-    void *transport;
+    struct sq_transport *transport;
 
     pthread_mutex_t mutex;
     uint64_t features_acked; /* under mutex */

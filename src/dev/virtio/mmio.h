@@ -22,11 +22,12 @@
 
 #include "core/irq.h"
 #include "dev/bus.h"
-#include "dev/virtio/device.h"
+#include "dev/virtio/transport.h"
 
 #define SQ_VIRTIO_MMIO_LEN 0x1000u
 
-/* Offset of the QueueNotify register, for an ioeventfd. */
+/* Offset of the QueueNotify register, 4 bytes: where a backend may ring
+ * sq_transport_notify_fd(). */
 #define SQ_VIRTIO_MMIO_NOTIFY 0x050u
 
 struct sq_virtio_mmio;
@@ -41,23 +42,9 @@ struct sq_virtio_mmio_config {
 /* Device bus callbacks; `dev` is the struct sq_virtio_mmio. Any thread. */
 extern const struct sq_bus_ops sq_virtio_mmio_bus_ops;
 
-/* On failure the device stays the caller's. Errors: SQUIB_E_NOMEM. */
+/* The transport is dev->transport from now on, and freed as that. On failure
+ * the device stays the caller's. Errors: SQUIB_E_NOMEM. */
 int sq_virtio_mmio_new(const struct sq_virtio_mmio_config *config,
                        struct sq_virtio_mmio **out, struct squib_error *err);
-
-/* Frees the transport and its device; NULL is allowed. Event thread, or
- * after the loop ended; no vCPU may run. */
-void sq_virtio_mmio_free(struct sq_virtio_mmio *mmio);
-
-/* Makes a descriptor that stands for a write to QueueNotify, for a backend
- * that can ring it without an exit (4 bytes at base +
- * SQ_VIRTIO_MMIO_NOTIFY, any value). The transport owns it. Event thread,
- * once. Returns the descriptor, or SQUIB_E_OS. */
-int sq_virtio_mmio_notify_fd(struct sq_virtio_mmio *mmio,
-                             struct squib_error *err);
-
-/* The device behind the transport, for counters. */
-struct sq_virtio_device *
-sq_virtio_mmio_device(const struct sq_virtio_mmio *mmio);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * Theory of operation
  *
- * The device's own ring lies in a memfd: 256 descriptors, which are taken
+ * The device's own ring lies in shared memory: 256 descriptors, which are taken
  * from and given back to a stack, and the two rings. A chain of the driver
  * takes a slot and as many descriptors as it has pieces; its head is where
  * the slot is found again when the back end returns it. Ring and back end
@@ -13,13 +13,10 @@
  * A back end that goes, or breaks the rules, leaves requests that nobody
  * will answer: the device asks to be reset, which then cannot succeed.
  */
-#define _GNU_SOURCE
 #include "dev/virtio/vhost_blk.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,6 +24,8 @@
 #include "base/util.h"
 #include "dev/host/vhost_user.h"
 #include "os/clock.h"
+#include "os/shm.h"
+#include "os/wake.h"
 
 #define QUEUE 0u
 #define QUEUE_SIZE 128u
@@ -65,7 +64,8 @@ struct vhost_blk {
     struct sq_vhost_user *back;
     bool started, dead;
     bool watches_back, watches_call;
-    int kick_fd, call_fd, ring_fd;
+    struct sq_wake kick, call; /* ours to it, its to us */
+    int ring_fd;
     uint8_t *ring;
     uint16_t next_avail, next_used;
     uint16_t free_descs, free_desc[RING_SIZE];
@@ -217,7 +217,7 @@ static void notify(struct sq_virtio_device *dev, unsigned q)
             budget--;
     } while (budget && !v->stalled && sq_queue_rearm(&dev->queue[q]));
     if (budget < BATCH)
-        eventfd_write(v->kick_fd, 1);
+        sq_wake_signal(&v->kick);
     if (!budget)
         sq_virtio_again(dev, q);
     sq_virtio_signal(dev, q);
@@ -264,10 +264,10 @@ static bool reap(struct vhost_blk *v)
 static void called(void *ctx, int fd, unsigned events)
 {
     struct vhost_blk *v = ctx;
-    eventfd_t n;
 
+    (void)fd;
     (void)events;
-    (void)!eventfd_read(fd, &n);
+    sq_wake_drain(&v->call);
     if (!sq_virtio_enter(&v->dev))
         return;
     if (v->started && !v->dead) {
@@ -304,8 +304,8 @@ static bool watch(struct vhost_blk *v)
 
     v->watches_back = sq_poller_add(p, sq_vhost_user_fd(v->back), SQ_POLL_IN,
                                     hung_up, v, NULL) == 0;
-    v->watches_call = sq_poller_add(p, v->call_fd, SQ_POLL_IN, called, v,
-                                    NULL) == 0;
+    v->watches_call = sq_poller_add(p, sq_wake_fd(&v->call), SQ_POLL_IN,
+                                    called, v, NULL) == 0;
     return v->watches_back && v->watches_call;
 }
 
@@ -314,7 +314,7 @@ static void unwatch(struct vhost_blk *v)
     if (v->watches_back)
         sq_poller_del(v->dev.poller, sq_vhost_user_fd(v->back));
     if (v->watches_call)
-        sq_poller_del(v->dev.poller, v->call_fd);
+        sq_poller_del(v->dev.poller, sq_wake_fd(&v->call));
     v->watches_back = v->watches_call = false;
 }
 
@@ -329,8 +329,8 @@ static void activate(struct sq_virtio_device *dev)
         .desc_off = DESC_OFF,
         .avail_off = AVAIL_OFF,
         .used_off = USED_OFF,
-        .kick_fd = v->kick_fd,
-        .call_fd = v->call_fd,
+        .kick_fd = v->kick.fd[0],
+        .call_fd = v->call.fd[1],
     };
     uint64_t features = (dev->features_acked & PASSED_ON) |
                         SQ_VIRTIO_F_VERSION_1;
@@ -367,17 +367,13 @@ static void drain(struct sq_virtio_device *dev)
     uint64_t end = sq_now_ns() + SQ_VHOST_USER_WAIT_MS * 1000000ull;
 
     while (v->started && !v->dead && v->free_slots < QUEUE_SIZE) {
-        struct pollfd p = {.fd = v->call_fd, .events = POLLIN};
-        eventfd_t n;
-
         if (!reap(v) || sq_now_ns() > end) {
             died(v);
             break;
         }
         if (v->free_slots == QUEUE_SIZE)
             break;
-        if (poll(&p, 1, 10) > 0)
-            (void)!eventfd_read(v->call_fd, &n);
+        sq_wake_wait(&v->call, sq_now_ns() + 10000000);
     }
     sq_virtio_signal(dev, QUEUE);
     if (v->stalled)
@@ -396,10 +392,10 @@ static void vhost_free(struct sq_virtio_device *dev)
         munmap(v->ring, RING_LEN);
     if (v->ring_fd >= 0)
         close(v->ring_fd);
-    if (v->kick_fd >= 0)
-        close(v->kick_fd);
-    if (v->call_fd >= 0)
-        close(v->call_fd);
+    if (v->kick.fd[0] >= 0)
+        sq_wake_destroy(&v->kick);
+    if (v->call.fd[0] >= 0)
+        sq_wake_destroy(&v->call);
     sq_virtio_device_destroy(dev);
     free(v);
 }
@@ -419,17 +415,17 @@ static const struct sq_virtio_ops vhost_blk_ops = {
 static int make_ring(struct vhost_blk *v, struct squib_error *err)
 {
     void *ring;
+    int rc = sq_wake_init(&v->kick, err), error;
 
-    v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    v->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    v->ring_fd = memfd_create("vhost-ring", MFD_CLOEXEC);
-    if (v->kick_fd < 0 || v->call_fd < 0 || v->ring_fd < 0 ||
-        ftruncate(v->ring_fd, RING_LEN) != 0)
-        return sq_err_os(err, SQUIB_E_OS, errno, "vhost-user: ring");
-    ring = mmap(NULL, RING_LEN, PROT_READ | PROT_WRITE, MAP_SHARED,
-                v->ring_fd, 0);
-    if (ring == MAP_FAILED)
-        return sq_err_os(err, SQUIB_E_OS, errno, "vhost-user: ring");
+    if (!rc)
+        rc = sq_wake_init(&v->call, err);
+    if (rc)
+        return rc;
+    error = sq_shm_new(RING_LEN, &v->ring_fd, &ring);
+    if (error) {
+        v->ring_fd = -1;
+        return sq_err_os(err, SQUIB_E_OS, error, "vhost-user: ring");
+    }
     v->ring = ring;
     return 0;
 }
@@ -444,7 +440,7 @@ int sq_virtio_vhost_blk_new(const struct sq_virtio_vhost_blk_config *config,
 
     if (!v)
         return sq_err_set(err, SQUIB_E_NOMEM, "vhost-user: out of memory");
-    v->kick_fd = v->call_fd = v->ring_fd = -1;
+    v->kick.fd[0] = v->call.fd[0] = v->ring_fd = -1;
     sq_virtio_device_init(&v->dev, &vhost_blk_ops, 0);
     rc = sq_vhost_user_connect(config->socket, &v->back, err);
     if (!rc)

@@ -39,6 +39,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "os/sock.h"
 
 /* Reads at most this often from a descriptor that is about to be closed. */
 #define DRAIN_READS 64
@@ -186,7 +187,7 @@ static ssize_t write_fd(struct sq_vsock_conn *c, struct iovec *iov,
     ssize_t n;
 
     do {
-        n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = sendmsg(c->fd, &msg, SQ_MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 0;

@@ -632,6 +632,13 @@ bool sq_kvm_vcpu_absorb(struct sq_kvm_vcpu *v)
     return false;
 }
 
+void sq_kvm_vcpu_debug_exit(struct sq_kvm_vcpu *v,
+                            struct squib_exit_debug *out)
+{
+    (void)v;
+    (void)out;
+}
+
 const struct sq_vcpu_ops sq_kvm_vcpu_ops = {
     .free = sq_kvm_vcpu_free,
     .run = sq_kvm_vcpu_run,
@@ -640,4 +647,5 @@ const struct sq_vcpu_ops sq_kvm_vcpu_ops = {
     .set_cpuid = sq_kvm_vcpu_set_cpuid,
     .get_state = sq_kvm_vcpu_get_state,
     .set_state = sq_kvm_vcpu_set_state,
+    .debug = sq_kvm_vcpu_debug,
 };

@@ -205,7 +205,8 @@ static uint64_t backend_caps(void)
 {
     return SQUIB_CAP_HARDWARE | SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP |
            SQUIB_CAP_DIRTY_LOG | SQUIB_CAP_IOEVENTFD | SQUIB_CAP_IRQFD |
-           SQUIB_CAP_VCPU_EXITS | SQUIB_CAP_READONLY_MEM;
+           SQUIB_CAP_VCPU_EXITS | SQUIB_CAP_READONLY_MEM |
+           SQUIB_CAP_DEBUG;
 }
 
 const struct squib_backend sq_backend_kvm = {

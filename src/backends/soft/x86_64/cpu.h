@@ -194,7 +194,7 @@ struct sq_x86_block {
     uint32_t jit[2]; /* its translations for kernel and user mode: offsets
                         in the code, or SQ_JIT_* */
     uint16_t heat;   /* executions before translation */
-    bool xmm;        /* a translation uses XMM registers */
+    bool xmm, avx;   /* a translation uses XMM registers, with VEX */
     struct sq_x86_block *hash_next;
     struct sq_x86_insn insn[]; /* n, then a sentinel that ends the block */
 };
@@ -240,11 +240,11 @@ struct sq_x86_jit_state {
                        their block (lockstep.h) */
     uint32_t link;  /* the jump that was left through, + 1 */
     uint16_t flags; /* status flags: AH after LAHF << 8 | OF */
-    bool no_xmm;   /* SSE is not to run natively now */
+    bool no_xmm;   /* SSE is not to run natively now, */
+    bool no_avx;   /* AVX is not */
     bool xmm_in;   /* XMM registers and MXCSR are in the host's, */
     bool xmm_back; /* and shall be again after a slow path */
     uint32_t host_mxcsr;
-    struct sq_x86_jjc jjc[SQ_JJC_SIZE];
 };
 
 /* --- TLB ------------------------------------------------------------- */
@@ -317,6 +317,11 @@ struct sq_x86_cpu {
     struct sq_tlb_entry *tlb; /* tlbs[cpl == 3] */
     uint64_t segbase[8];      /* bases as 64-bit addressing adds them */
     _Atomic uint32_t attn;    /* ATTN_*; any thread */
+    /* Near attn, because translated code uses both all the time: processors
+     * guess that accesses depend on each other from the low bits of their
+     * offsets, so a field 2^12 times k bytes from attn costs an order of
+     * magnitude. */
+    struct sq_x86_jit_state js;
     bool code64;              /* mode == MODE_64 */
     uint8_t mode;             /* enum sq_x86_mode */
     uint8_t cpl;
@@ -394,7 +399,7 @@ struct sq_x86_cpu {
      * it meanwhile (lockstep.h), NULL: nothing. */
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
     struct sq_lockstep *lockstep;
-    struct sq_x86_jit_state js;
+    struct sq_x86_jjc jjc[SQ_JJC_SIZE];
 };
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */

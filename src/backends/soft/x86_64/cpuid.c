@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the software CPU says of itself: the x86-64-v2 level with AES,
- * PCLMULQDQ, MOVBE, RDRAND, FSGSBASE and XSAVE for x87 and SSE.
+ * What the software CPU says of itself: v2, the x86-64-v2 level with AES,
+ * PCLMULQDQ, MOVBE, RDRAND, FSGSBASE and XSAVE for x87 and SSE; and v3, the
+ * x86-64-v3 level (AVX2, FMA, BMI, F16C, LZCNT) with SHA and ADX. v3 is v2
+ * with more bits, so that the two cannot drift apart.
  *
  * The family and model (Intel 6/28, an in-order Atom) are on Linux's list
  * of processors without speculation, so guests build no mitigations for
@@ -11,7 +13,13 @@
 
 #include <string.h>
 
+#include "backends/soft/x86_64/x87.h"
 #include "base/err.h"
+#include "base/util.h"
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 #define SIGNATURE 0x000106cau
 
@@ -19,6 +27,7 @@
 #define C1_SSE3 (1u << 0)
 #define C1_PCLMUL (1u << 1)
 #define C1_SSSE3 (1u << 9)
+#define C1_FMA (1u << 12)
 #define C1_CX16 (1u << 13)
 #define C1_SSE41 (1u << 19)
 #define C1_SSE42 (1u << 20)
@@ -29,6 +38,8 @@
 #define C1_AES (1u << 25)
 #define C1_XSAVE (1u << 26)
 #define C1_OSXSAVE (1u << 27)
+#define C1_AVX (1u << 28)
+#define C1_F16C (1u << 29)
 #define C1_RDRAND (1u << 30)
 #define C1_HYPERVISOR (1u << 31)
 /* FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH
@@ -81,18 +92,101 @@ static const struct squib_x86_cpuid leaves_v2[] = {
     LEAF(0x80000008, 0x3000 | SQ_SOFT_PHYS_BITS, 0, 0, 0),
 };
 
-int sq_soft_cpuid(struct squib_x86_cpuid *leaves, size_t *n,
+/* Of leaf 1's ECX. */
+#define C1_AVX_KIN (C1_FMA | C1_AVX | C1_F16C)
+/* Leaf 7: EBX and EDX. */
+#define B7_BMI (1u << 3 | 1u << 8)
+#define B7_AVX2 (1u << 5)
+#define B7_ADX (1u << 19)
+#define B7_SHA (1u << 29)
+#define C7_RDPID (1u << 22)
+#define D7_FSRM (1u << 4)
+#define CX1_LZCNT (1u << 5)
+
+/* What v3 adds. `native`: bits that the translator wants of the host, or it
+ * would have to leave those instructions to the interpreter. */
+static const struct more {
+    uint32_t leaf, subleaf, eax, ebx, ecx, edx;
+    bool native;
+} more_v3[] = {
+    {0x1, 0, 0, 0, C1_AVX_KIN, 0, true},
+    {0x7, 0, 0, B7_BMI | B7_AVX2 | B7_ADX | B7_SHA, 0, 0, true},
+    {0x7, 0, 0, 0, C7_RDPID, D7_FSRM, false},
+    {0xd, 0, XSTATE_AVX, 0, 0, 0, false},
+    {0xd, 1, 0x6, 0, 0, 0, false}, /* XSAVEC XGETBV(1) */
+    {0x80000001, 0, 0, 0, CX1_LZCNT, 0, true},
+};
+/* The upper halves of the YMM registers: length and place in the image. */
+static const struct squib_x86_cpuid leaf_ymm =
+    SUBLEAF(0xd, 2, 256, 576, 0, 0);
+
+/* The bits of `m` that the host has. Without AVX2 none of AVX counts. */
+static void mask_by_host(struct more *m)
+{
+#ifdef __x86_64__
+    uint32_t a, b, c, d;
+    bool avx2 = __builtin_cpu_supports("avx2");
+
+    if (!__get_cpuid_count(m->leaf, m->subleaf, &a, &b, &c, &d))
+        b = c = d = 0;
+    m->ebx &= avx2 ? b : b & ~B7_AVX2;
+    m->ecx &= m->leaf == 1 && !avx2 ? 0 : c;
+    m->edx &= d;
+#else
+    (void)m;
+#endif
+}
+
+static struct squib_x86_cpuid *leaf_of(struct squib_x86_cpuid *leaves,
+                                       size_t n, uint32_t leaf,
+                                       uint32_t subleaf)
+{
+    for (size_t k = 0; k < n; k++)
+        if (leaves[k].leaf == leaf && leaves[k].subleaf == subleaf)
+            return &leaves[k];
+    return NULL;
+}
+
+int sq_soft_cpuid(enum sq_soft_level level, bool native,
+                  struct squib_x86_cpuid *leaves, size_t *n,
                   struct squib_error *err)
 {
-    size_t have = sizeof(leaves_v2) / sizeof(leaves_v2[0]);
+    size_t have = SQ_ARRAY_LEN(leaves_v2), need = have;
 
-    if (*n < have)
+    if (level == SQ_SOFT_V3)
+        need++;
+    if (*n < need)
         return sq_err_set(err, SQUIB_E_RANGE,
                           "room for %zu CPUID leaves; %zu are needed", *n,
-                          have);
+                          need);
     memcpy(leaves, leaves_v2, sizeof(leaves_v2));
     *n = have;
+    if (level != SQ_SOFT_V3)
+        return 0;
+    for (size_t k = 0; k < SQ_ARRAY_LEN(more_v3); k++) {
+        struct more m = more_v3[k];
+        struct squib_x86_cpuid *e = leaf_of(leaves, have, m.leaf, m.subleaf);
+
+        if (native && m.native)
+            mask_by_host(&m);
+        e->eax |= m.eax;
+        e->ebx |= m.ebx;
+        e->ecx |= m.ecx;
+        e->edx |= m.edx;
+    }
+    if (leaf_of(leaves, have, 1, 0)->ecx & C1_AVX) {
+        leaf_of(leaves, have, 0xd, 0)->ecx = 832;
+        leaves[(*n)++] = leaf_ymm;
+    } else {
+        leaf_of(leaves, have, 0xd, 0)->eax &= ~(uint32_t)XSTATE_AVX;
+    }
     return 0;
+}
+
+/* Bytes of an XSAVE image with these components. */
+static uint32_t image_len(uint64_t components)
+{
+    return components & XSTATE_AVX ? 832 : 576;
 }
 
 void sq_x86_cpuid(const struct sq_x86_cpu *c, uint32_t leaf,
@@ -114,5 +208,8 @@ void sq_x86_cpuid(const struct sq_x86_cpu *c, uint32_t leaf,
         out[2] &= ~C1_OSXSAVE;
         if (c->cr4 & CR4_OSXSAVE)
             out[2] |= C1_OSXSAVE;
+    } else if (leaf == 0xd && subleaf < 2 && out[0]) {
+        /* with what XCR0 enables: the standard image, the compact one */
+        out[1] = subleaf == 0 || out[0] & 2 ? image_len(c->xcr0) : 0;
     }
 }

@@ -7,8 +7,12 @@
 
 #define SQ_SOFT_PHYS_BITS 40
 
-/* squib_backend_cpuid() of the software backend. */
-int sq_soft_cpuid(struct squib_x86_cpuid *leaves, size_t *n,
+enum sq_soft_level { SQ_SOFT_V2, SQ_SOFT_V3 }; /* x86-64-v2, x86-64-v3 */
+
+/* squib_backend_cpuid() of the software backend at that level. `native`: not
+ * what the host's processor lacks, so that translated code can use it. */
+int sq_soft_cpuid(enum sq_soft_level level, bool native,
+                  struct squib_x86_cpuid *leaves, size_t *n,
                   struct squib_error *err);
 
 #endif

@@ -139,8 +139,8 @@ struct sq_x86_row {
 enum sq_x86_group {
     G1_8, G1_VZ, G1_V8, G1A, G2_8I, G2_VI, G2_81, G2_V1, G2_8C, G2_VC, G3_8,
     G3_V, G4, G5, G6, G7, G8, G9, G11_8, G11_V, G15, G15_F3, G12, G12_66,
-    G13, G13_66, G14, G14_66, G16, GNOP, GV12, GV13, GV14, GV15,
-    GV17, G_COUNT
+    G13, G13_66, G14, G14_66, G16, GNOP, G9_F3, GV12, GV13, GV14,
+    GV15, GV17, G_COUNT
 };
 
 /* What decoding one instruction needs to know. */

@@ -34,6 +34,7 @@ struct written {
 
 struct filled {
     struct sq_tlb_entry *at, then;
+    const uint8_t *to_write; /* the page, if it was filled for a write */
 };
 
 /* What is known of a block. */
@@ -71,7 +72,7 @@ struct sq_lockstep {
     struct written *w;
     size_t w_count, w_room;
     struct filled *f;
-    size_t f_count, f_room;
+    size_t f_count, f_room, f_recorded; /* recorded: the interpreter's */
     bool no_room;
     struct sq_lockstep_counts counts;
     uint8_t before[SAVED_LEN], interpreted[SAVED_LEN];
@@ -218,7 +219,7 @@ void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
     if (!grow((void **)&l->f, &l->f_room, l->f_count, sizeof(*l->f)))
         l->no_room = true;
     else
-        l->f[l->f_count++] = (struct filled){e, *e};
+        l->f[l->f_count++] = (struct filled){.at = e, .then = *e};
 }
 
 static void write_protect(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
@@ -226,15 +227,34 @@ static void write_protect(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
     e->tag_w = sq_tlb_no_tag((size_t)(e - c->tlbs[0]) % SQ_TLB_SIZE);
 }
 
-/* Write mappings exist within pairs only, and in the translation's half for
- * pages that the interpreter wrote to: what goes elsewhere is seen. */
-void sq_lockstep_filled(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
+/* Whether the interpreter wrote to a page, or wanted to. */
+static bool may_write(const struct sq_lockstep *l, const uint8_t *page)
 {
-    const struct sq_lockstep *l = c->lockstep;
+    if (wrote(l, page, 4096))
+        return true;
+    for (size_t k = l->f_recorded; k-- > 0;)
+        if (l->f[k].to_write == page)
+            return true;
+    return false;
+}
 
-    if (l->phase == PHASE_NONE ||
-        (l->phase == PHASE_CHECK && e->host && !wrote(l, e->host, 4096)))
+/* Write mappings exist within pairs only, and in the translation's half for
+ * pages that the interpreter wanted to write to: what goes elsewhere is
+ * seen. */
+void sq_lockstep_filled(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
+                        bool write)
+{
+    struct sq_lockstep *l = c->lockstep;
+
+    if (l->phase == PHASE_RECORD) {
+        if (write && l->f_count)
+            l->f[l->f_count - 1].to_write = e->host;
+    } else if (l->phase == PHASE_NONE) {
         write_protect(c, e);
+    } else if (e->host && !may_write(l, e->host)) {
+        write_protect(c, e);
+        l->stray |= write;
+    }
 }
 
 void sq_lockstep_alone(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
@@ -369,7 +389,7 @@ static void undo_tlb(struct sq_x86_cpu *c)
 
         if (!l->keep_tlb)
             *e = l->f[k].then;
-        else if (!wrote(l, e->host, 4096))
+        else if (!may_write(l, e->host))
             write_protect(c, e);
     }
 }
@@ -576,7 +596,7 @@ static enum result pair(struct sq_x86_cpu *c, struct sq_x86_block *b,
     uint32_t attn = atomic_exchange(&c->attn, 0);
     bool bad;
 
-    l->keep_tlb = l->counts.pairs & 1;
+    l->keep_tlb = (l->counts.pairs + l->counts.retries) & 1;
     save(c, l->before);
     interpret(c, b, *limit);
     attn |= atomic_exchange(&c->attn, 0);
@@ -584,6 +604,7 @@ static enum result pair(struct sq_x86_cpu *c, struct sq_x86_block *b,
     for (size_t k = 0; k < l->w_count; k++)
         memcpy(l->w[k].now, l->w[k].host, l->w[k].len);
     undo_memory(l);
+    l->f_recorded = l->f_count;
     undo_tlb(c);
     restore(c, l->before);
     set_phase(c, PHASE_NONE);

@@ -49,7 +49,8 @@ bool sq_lockstep_records(const struct sq_x86_cpu *c);
 void sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, unsigned len);
 /* A TLB entry is about to be filled for a data access, and was. */
 void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e);
-void sq_lockstep_filled(struct sq_x86_cpu *c, struct sq_tlb_entry *e);
+void sq_lockstep_filled(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
+                        bool write);
 /* Instruction i is about to do what cannot be done twice. Returns only when
  * it may. */
 void sq_lockstep_alone(struct sq_x86_cpu *c, const struct sq_x86_insn *i);

@@ -313,7 +313,7 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
         return fill_entry(c, i, gva, write, user);
     sq_lockstep_fill(c, sq_tlb_at(c->tlbs[user], gva));
     e = fill_entry(c, i, gva, write, user);
-    sq_lockstep_filled(c, e);
+    sq_lockstep_filled(c, e, write);
     return e;
 }
 

@@ -568,15 +568,17 @@ OP(rdrand)
 }
 OP(rdseed)
 {
-    if (i->flags & IF_REP) { /* RDPID */
-        WR(64, i->rm, (uint32_t)c->tsc_aux);
-        NEXT;
-    }
     random_value(c, i);
     NEXT;
 }
 FAM1(rdrand, rdrand, NULL)
 FAM1(rdseed, rdseed, NULL)
+OP(rdpid)
+{
+    WR(64, i->rm, (uint32_t)c->tsc_aux);
+    NEXT;
+}
+FAM1(rdpid, rdpid, NULL)
 
 static void need_fsgsbase(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {

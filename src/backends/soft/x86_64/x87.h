@@ -256,7 +256,9 @@ enum {
     XSTATE_AVX = 4,
     XSTATE_ALL = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX, /* XCR0 may have */
 };
-#define SQ_XSAVE_LEN 576 /* legacy region and header: all of XSTATE_ALL */
+
+/* Whether XCR0 may have this value: AVX needs SSE, and x87 is always there. */
+bool sq_x86_xcr0_valid(uint64_t v);
 
 /* XGETBV and XSETBV of register `ecx`; raise #UD and #GP. */
 uint64_t sq_x86_xgetbv(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -264,7 +266,7 @@ uint64_t sq_x86_xgetbv(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 void sq_x86_xsetbv(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                    uint32_t ecx, uint64_t val);
 
-/* x87, XMM registers and MXCSR as they are after reset: for Linux's sake
+/* x87, YMM registers and MXCSR as they are after reset: for Linux's sake
  * the x87 is as after FNINIT. XCR0 is not touched. */
 void sq_x86_fpu_reset(struct sq_x86_cpu *c);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Code memory: one memory file, mapped once to be written and once to be
- * executed, so that no page is ever both.
+ * Code memory, and the tables that find what is in it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,6 +11,7 @@
 
 #include "backends/soft/x86_64/jit/state.h"
 #include "base/err.h"
+#include "os/shm.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -24,37 +24,10 @@
 #define SANITIZED 0
 #endif
 
-/* Hosts may be set up to make no memory file executable that does not ask
- * for it; kernels before 6.3 do not know the flag. */
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10u
-#endif
-
-static int code_file(void)
-{
-    int fd = memfd_create("squib-code", MFD_CLOEXEC | MFD_EXEC);
-
-    return fd < 0 && errno == EINVAL ? memfd_create("squib-code", MFD_CLOEXEC)
-                                     : fd;
-}
-
-static void *map_file(int fd, int prot)
-{
-    void *p = mmap(NULL, SQ_JIT_CODE_LEN, PROT_READ | prot, MAP_SHARED, fd, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static int map_code(struct sq_jit *j, struct squib_error *err)
 {
-    int fd = code_file(), e = 0;
+    int e = sq_code_new(SQ_JIT_CODE_LEN, &j->rw, &j->rx);
 
-    if (fd < 0 || ftruncate(fd, SQ_JIT_CODE_LEN) ||
-        !(j->rw = map_file(fd, PROT_WRITE)) ||
-        !(j->rx = map_file(fd, PROT_EXEC)))
-        e = errno;
-    if (fd >= 0)
-        close(fd);
     if (!e)
         return 0;
     return sq_err_os(err, SQUIB_E_NOSUPPORT, e, "interpreting, as the host "
@@ -63,10 +36,21 @@ static int map_code(struct sq_jit *j, struct squib_error *err)
 
 static void unmap_code(struct sq_jit *j)
 {
-    if (j->rw)
-        munmap(j->rw, SQ_JIT_CODE_LEN);
-    if (j->rx)
-        munmap((void *)(uintptr_t)j->rx, SQ_JIT_CODE_LEN);
+    sq_code_free(j->rw, j->rx, SQ_JIT_CODE_LEN);
+}
+
+static uint8_t host_has(void)
+{
+    uint8_t has = 0;
+
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt") &&
+        __builtin_cpu_supports("movbe"))
+        has |= SQ_JIT_V3;
+    if (__builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul"))
+        has |= SQ_JIT_AES;
+    return has;
 }
 
 static void *table(size_t len)
@@ -127,6 +111,8 @@ int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
     }
     j->heat = heat;
+    j->host = host_has();
+    j->most = UINT64_MAX;
     c->js.stop = UINT32_MAX;
     c->translated = sq_jit_run;
     sq_jit_emit_stubs(j);
@@ -153,7 +139,7 @@ void sq_jit_free(struct sq_x86_cpu *c)
 void sq_jit_forget_jumps(struct sq_x86_cpu *c)
 {
     if (c->jit)
-        memset(c->js.jjc, 0, sizeof(c->js.jjc));
+        memset(c->jjc, 0, sizeof(c->jjc));
 }
 
 void sq_jit_forget(struct sq_x86_cpu *c)

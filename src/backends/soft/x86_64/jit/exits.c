@@ -72,7 +72,7 @@ static uint8_t *look_up(struct sq_tr *t, int32_t pop)
     uint8_t *miss, *other, *stale, *at;
 #define ENTRY(field)                                                       \
     ((struct sq_emit_mem){H_SP, H_10, 0,                                   \
-                          CPU(js.jjc) + (int32_t)offsetof(                 \
+                          CPU(jjc) + (int32_t)offsetof(                 \
                                             struct sq_x86_jjc, field)})
 
     _Static_assert(sizeof(struct sq_x86_jjc) == 64, "scale");
@@ -214,10 +214,15 @@ static void emit_cold(struct sq_tr *t, const struct sq_tr_cold *cold)
         sq_emit_u32(e, t->n);
         leave_at(t, t->start, j->exit_fuel);
         break;
-    case COLD_XMM: /* or back with what has not run, to leave */
+    case COLD_NO_AVX:
+    case COLD_XMM: /* or leaves; R10 and js.tmp say with what undone */
         sq_emit_rm(e, SQ_OPC(0, 0, 0xc7), 0, 0, sq_jit_cpu(CPU(js.tmp)));
         sq_emit_u32(e, t->n - cold->index);
         number(t, t->op[cold->index].in.off);
+        if (cold->kind == COLD_NO_AVX) {
+            to_stub(t, j->exit_before);
+            break;
+        }
         sq_emit_mov_imm(e, H_9, (uint64_t)(uintptr_t)(
                                     j->rx + (cold->back - j->rw)));
         to_stub(t, j->xmm_in);

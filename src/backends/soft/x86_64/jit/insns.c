@@ -112,6 +112,41 @@ static void op_rm(struct sq_tr *t)
         sq_emit_store(e, HOME(op->in.rm / 8), H_9);
 }
 
+/* BMI. R10 may be the destination and the second source: it is read before
+ * it is written. */
+static void op_vex_g(struct sq_tr *t)
+{
+    const struct sq_jit_op *op = sq_tr_op(t);
+    struct sq_emit *e = &t->e;
+    unsigned reg = op->in.reg / 8, v = op->vvvv, rm = op->in.rm / 8;
+    unsigned hreg = op->ext, hv = 0;
+
+    if (op->mem) {
+        sq_tr_ea(t);
+        sq_tr_check(t, op->mem_size, false);
+    } else if (sq_jit_homed(rm)) {
+        sq_emit_load(e, H_9, HOME(rm));
+    }
+    if (!op->reg_is_ext)
+        hreg = sq_jit_homed(reg) ? H_10 : sq_jit_host(reg);
+    if (!op->imm_len) {
+        hv = sq_jit_homed(v) ? H_10 : sq_jit_host(v);
+        if (hv == H_10 && !op->reg_is_ext)
+            sq_emit_load(e, H_10, HOME(v));
+    }
+    if (op->mem)
+        sq_emit_vex_rm(e, op->opc, op->vex, hreg, hv,
+                       (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+    else
+        sq_emit_vex_rr(e, op->opc, op->vex, hreg, hv,
+                       sq_jit_homed(rm) ? H_9 : sq_jit_host(rm));
+    sq_emit_imm(e, op->in.imm, op->imm_len);
+    if (!op->reg_is_ext && sq_jit_homed(reg))
+        sq_emit_store(e, HOME(reg), H_10);
+    if (op->reg_is_ext && sq_jit_homed(v))
+        sq_emit_store(e, HOME(v), H_10);
+}
+
 /* The offset in bits is signed and counts from the operand's address (SDM
  * vol. 2, 3.1.1.9). */
 static void op_bt_m(struct sq_tr *t)
@@ -456,6 +491,7 @@ static bool loses_flags(const struct sq_jit_op *op)
     case JK_JCC:
     case JK_JMP: return false;
     case JK_RM:
+    case JK_VEX_G:
     case JK_SSE: return op->mem;
     default: return true;
     }
@@ -483,6 +519,7 @@ static void emit(struct sq_tr *t)
     case JK_BSWAP: op_bswap(t); break;
     case JK_DIV:
     case JK_IDIV: op_div(t); break;
+    case JK_VEX_G: op_vex_g(t); break;
     case JK_BT_M: op_bt_m(t); break;
     case JK_REP: sq_tr_rep(t); break;
     case JK_CLI: sq_tr_cli(t); break;

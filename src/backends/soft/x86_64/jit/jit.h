@@ -21,6 +21,19 @@ int sq_jit_check(struct squib_error *err);
 int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err);
 void sq_jit_free(struct sq_x86_cpu *c);
 
+/* A translation: where the guest has the code. */
+struct sq_jit_made {
+    uint64_t rip, pa;
+    uint16_t len; /* of the guest's code, in bytes */
+    bool user;
+};
+
+/* Translates no more than `most` blocks from now on; the others are
+ * interpreted. For finding the one that is wrong. */
+void sq_jit_limit(struct sq_x86_cpu *c, uint64_t most);
+/* How many were translated; the last one goes to *m unless there is none. */
+uint64_t sq_jit_made(const struct sq_x86_cpu *c, struct sq_jit_made *m);
+
 /* Forgets all translations: their blocks are about to go. */
 void sq_jit_forget(struct sq_x86_cpu *c);
 /* The jump cache's generations start anew. */

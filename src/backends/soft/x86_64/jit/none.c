@@ -23,6 +23,17 @@ void sq_jit_free(struct sq_x86_cpu *c)
     (void)c;
 }
 
+void sq_jit_limit(struct sq_x86_cpu *c, uint64_t most)
+{
+    (void)c, (void)most;
+}
+
+uint64_t sq_jit_made(const struct sq_x86_cpu *c, struct sq_jit_made *m)
+{
+    (void)c, (void)m;
+    return 0;
+}
+
 void sq_jit_forget(struct sq_x86_cpu *c)
 {
     (void)c;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "backends/soft/x86_64/jit/emit.h"
+#include "backends/soft/x86_64/jit/vex.h"
 
 #define ALL FL_STATUS
 
@@ -55,6 +55,40 @@ static struct raw raw_of(const uint8_t *b, unsigned len)
     if (k < len)
         r.modrm = b[k];
     return r;
+}
+
+/* Fills *v if the instruction has a VEX prefix. */
+static bool vex_of(const uint8_t *b, unsigned len, struct sq_jit_vex *v)
+{
+    static const uint8_t prefixes[] = {0, 0x66, 0xf3, 0xf2};
+    unsigned k = 0;
+    uint8_t last;
+
+    while (k < len && (b[k] == 0x67 || b[k] == 0x64 || b[k] == 0x65 ||
+                       b[k] == 0x26 || b[k] == 0x2e || b[k] == 0x36 ||
+                       b[k] == 0x3e))
+        k++;
+    if (k + 4 > len && !(k + 3 <= len && b[k] == 0xc5))
+        return false;
+    if (b[k] == 0xc5) {
+        last = b[k + 1];
+        v->map = 1;
+        v->w = false;
+        k += 2;
+    } else if (b[k] == 0xc4) {
+        last = b[k + 2];
+        v->map = b[k + 1] & 0x1f;
+        v->w = last & 0x80;
+        k += 3;
+    } else {
+        return false;
+    }
+    v->vvvv = (uint8_t)(~last >> 3 & 15);
+    v->l = last & 4;
+    v->prefix = prefixes[last & 3];
+    v->op = b[k];
+    v->modrm = k + 1 < len ? b[k + 1] : 0;
+    return true;
 }
 
 static bool has_modrm(struct raw r)
@@ -453,9 +487,12 @@ static void map1(struct sq_jit_op *op, struct raw r)
         break;
     case 0xbc:
     case 0xbd: /* without a source bit the destination stays */
-        if (r.f3) /* TZCNT, LZCNT */
-            break;
-        rm(op, opc, ROLE_RW, ROLE_R);
+        if (r.f3) { /* TZCNT, LZCNT */
+            rm(op, SQ_OPC(0xf3, 1, r.op), ROLE_W, ROLE_R);
+            op->need = SQ_JIT_V3;
+        } else {
+            rm(op, opc, ROLE_RW, ROLE_R);
+        }
         flags(op, 0, ALL);
         break;
     case 0xc0:
@@ -503,6 +540,27 @@ static void map1(struct sq_jit_op *op, struct raw r)
     }
 }
 
+static void map2(struct sq_jit_op *op, struct raw r)
+{
+    op->rd = 0;
+    if ((r.op & 0xfe) == 0xf0 && r.prefix == 0xf2) { /* CRC32 */
+        rm(op, SQ_OPC(0xf2, 2, r.op), ROLE_RW, ROLE_R);
+        op->rm8 = r.op == 0xf0;
+        op->reg8 = false;
+        op->mem_size = op->rm8 ? 1 : op->size;
+        flags(op, 0, 0);
+    } else if ((r.op & 0xfe) == 0xf0 && op->mem) { /* MOVBE */
+        bool load = r.op == 0xf0;
+
+        rm(op, SQ_OPC(0, 2, r.op), load ? ROLE_W : ROLE_R,
+           load ? ROLE_R : ROLE_W);
+        flags(op, 0, 0);
+        op->need = SQ_JIT_V3;
+    } else if (r.op == 0xf6) {
+        op->rd = ALL; /* ADCX, ADOX */
+    }
+}
+
 bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
                struct sq_jit_op *op)
 {
@@ -510,6 +568,7 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
     struct sq_decode_in in = {.bytes = bytes, .mode = MODE_64,
                               .avail = avail < 15 ? avail : 15,
                               .off = (uint16_t)off};
+    struct sq_jit_vex v;
     struct raw r;
 
     *op = (struct sq_jit_op){0};
@@ -523,6 +582,14 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
         return true;
     }
     interp(op, row->attr & A_END);
+    if (vex_of(bytes, op->in.len, &v)) {
+        op->mem = v.modrm < 0xc0 && !(v.map == 1 && v.op == 0x77);
+        op->size = op->mem_size = v.w ? 8 : 4;
+        if (!(op->in.flags & IF_SLOW_EA) &&
+            !(op->in.base == SQ_RIP * 8 && op->in.disp > INT32_MAX - 8192))
+            sq_jit_vex(op, &v);
+        return true;
+    }
     r = raw_of(bytes, op->in.len);
     op->mem = has_modrm(r) && r.modrm < 0xc0;
     op->size = op->mem_size = (uint8_t)(1u << op->in.osz);
@@ -535,7 +602,9 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
         map0(op, r);
     else if (r.map == 1)
         map1(op, r);
-    else if (r.op != 0xf6) /* ADCX and ADOX read flags */
+    else if (r.map == 2)
+        map2(op, r);
+    else
         op->rd = op->kind == JK_INTERP ? 0 : op->rd;
     if (op->kind == JK_INTERP && r.map)
         sq_jit_sse(op, r.prefix, r.map, r.op, r.modrm >> 3 & 7u);

@@ -11,7 +11,8 @@ enum sq_jit_kind {
     JK_RM,         /* opcode with ModRM: registers renamed, memory checked */
     JK_PLAIN,      /* no operands to rename: copied */
     JK_MOVI, JK_LEA, JK_NOP, JK_BSWAP, JK_DIV, JK_IDIV,
-    JK_SSE,
+    JK_SSE,    /* with vector registers, see `form` */
+    JK_VEX_G,  /* VEX and general registers */
     JK_BT_M,   /* a bit string in memory: reg may reach beyond the operand */
     JK_REP,    /* REP MOVS, REP STOS; see `ext` */
     JK_CLI, JK_SWAPGS, /* in kernel mode */
@@ -19,6 +20,19 @@ enum sq_jit_kind {
     JK_PUSH, JK_PUSH_I, JK_PUSH_M, JK_POP, JK_LEAVE,
     JK_JCC, JK_JMP, JK_CALL, JK_JMP_I, JK_CALL_I, JK_RET, /* end a block */
 };
+
+/* Operands of JK_SSE in encoding order; an immediate may follow. */
+enum sq_jit_form {
+    X_RM,  /* xmm, xmm/m */
+    X_ST,  /* xmm/m, xmm */
+    X_GX,  /* r, xmm/m */
+    X_XG,  /* xmm, r/m */
+    X_STG, /* r/m, xmm */
+    X_SH,  /* group: shift of xmm by the immediate */
+};
+
+/* x86-64-v3; AES and PCLMULQDQ; ADCX and ADOX. */
+enum { SQ_JIT_V3 = 1, SQ_JIT_AES = 2, SQ_JIT_ADX = 4 };
 
 enum { ROLE_NONE, ROLE_R = 1, ROLE_W = 2, ROLE_RW = 3 };
 
@@ -36,8 +50,11 @@ struct sq_jit_op {
     uint8_t mem_size; /* of the memory access */
     uint8_t imm_len;
     bool locked;      /* by prefix or by nature */
-    uint8_t form;     /* JK_SSE: see sse.c */
-    bool aligned;   /* and its memory operand must be */
+    uint8_t form;     /* JK_SSE: enum sq_jit_form */
+    bool aligned;     /* and its memory operand must be */
+    bool is_vex;      /* JK_SSE with a VEX prefix: */
+    uint8_t vex, vvvv; /* SQ_E_W, SQ_E_L; the second source */
+    uint8_t need;     /* SQ_JIT_*: what the host must have */
     /* status flags: read; certainly overwritten; whether it changes any */
     uint16_t rd, wr;
     bool touches;

@@ -65,6 +65,8 @@ static void look_at_sse(struct sq_x86_cpu *c)
 {
     c->js.no_xmm = c->cr0 & (CR0_EM | CR0_TS) ||
                    !(c->cr4 & CR4_OSFXSR) || ~c->mxcsr & 0x1f80;
+    c->js.no_avx = c->js.no_xmm || !(c->cr4 & CR4_OSXSAVE) ||
+                   (c->xcr0 & 6) != 6;
 }
 
 /* Translations are for 64-bit code and privilege levels 0 and 3. */
@@ -75,7 +77,7 @@ static bool may_run(const struct sq_x86_cpu *c)
 
 static struct sq_x86_jjc *jjc_at(struct sq_x86_cpu *c, uint64_t gva)
 {
-    return &c->js.jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
+    return &c->jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
                       (SQ_JJC_SIZE - 1)];
 }
 
@@ -180,6 +182,33 @@ static void link_up(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
         sq_emit_patch(l->at, c->jit->rw + b->jit[user]);
 }
 
+static void note_made(struct sq_x86_cpu *c, const struct sq_x86_block *b,
+                      bool user)
+{
+    struct sq_jit *j = c->jit;
+
+    j->made++;
+    j->last = (struct sq_jit_made){
+        .rip = c->gpr[SQ_RIP], .pa = b->pa, .len = b->insn[b->n].off,
+        .user = user};
+    if (j->spoil)
+        j->spoil(j->spoil_ctx, &j->last, j->rw + b->jit[user],
+                 j->used - b->jit[user]);
+}
+
+void sq_jit_limit(struct sq_x86_cpu *c, uint64_t most)
+{
+    if (c->jit)
+        c->jit->most = c->jit->made + most;
+}
+
+uint64_t sq_jit_made(const struct sq_x86_cpu *c, struct sq_jit_made *m)
+{
+    if (c->jit && c->jit->made)
+        *m = c->jit->last;
+    return c->jit ? c->jit->made : 0;
+}
+
 bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b)
 {
     bool user = c->cpl == 3;
@@ -191,12 +220,14 @@ bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b)
             ++b->heat < c->jit->heat)
             goto no;
         b->heat = 0;
-        sq_jit_translate(c, b, user);
+        if (c->jit->made < c->jit->most)
+            sq_jit_translate(c, b, user);
         if (b->jit[user] <= SQ_JIT_NEVER)
             goto no;
+        note_made(c, b, user);
     }
     look_at_sse(c);
-    if (!b->xmm || !c->js.no_xmm)
+    if (!(b->xmm && c->js.no_xmm) && !(b->avx && c->js.no_avx))
         return true;
 no:
     c->js.link = 0;

@@ -9,20 +9,12 @@
 #include "backends/soft/x86_64/jit/tr.h"
 
 enum {
-    X_RM, /* xmm, xmm/m */
-    X_ST, /* xmm/m, xmm */
-    X_GX, /* r, xmm */
-    X_GXM, /* r, xmm/m: conversions */
-    X_XG, /* xmm, r/m */
-    X_STG, /* r/m, xmm */
-    X_SH, /* group: shift of xmm by an immediate */
-};
-enum {
     UNALIGNED = 1, /* or fewer than 16 bytes of memory */
     FLAGS = 2,     /* sets the status flags */
     OSZ = 4,       /* the memory operand has the operand size */
     REGS = 8,      /* only between registers, */
     MEM = 16,      /* or never */
+    AES = 32,      /* SQ_JIT_AES */
 };
 
 static const struct row {
@@ -88,6 +80,14 @@ static const struct row {
     {0x66, 2, 0x28, 0x29, X_RM, 16, 0, 0},
     {0x66, 2, 0x2b, 0x2b, X_RM, 16, 0, 0},
     {0x66, 2, 0x37, 0x40, X_RM, 16, 0, 0},
+    {0x66, 1, 0xc4, 0xc4, X_XG, 2, REGS, 1},
+    {0x66, 3, 0x14, 0x17, X_STG, 4, REGS, 1},
+    {0x66, 3, 0x20, 0x20, X_XG, 1, REGS, 1},
+    {0x66, 3, 0x22, 0x22, X_XG, 0, UNALIGNED | OSZ, 1},
+    /* cryptography */
+    {0x66, 2, 0xdb, 0xdf, X_RM, 16, AES, 0},
+    {0x66, 3, 0xdf, 0xdf, X_RM, 16, AES, 1},
+    {0x66, 3, 0x44, 0x44, X_RM, 16, AES, 1},
     /* strings; their memory operand need not be aligned */
     {0x66, 3, 0x63, 0x63, X_RM, 16, UNALIGNED | FLAGS, 1},
     /* arithmetic; 5A and 5B convert */
@@ -115,8 +115,8 @@ static const struct row {
     {0x66, 1, 0x2e, 0x2f, X_RM, 8, UNALIGNED | FLAGS, 0},
     {0xf3, 1, 0x2a, 0x2a, X_XG, 0, UNALIGNED | OSZ, 0},
     {0xf2, 1, 0x2a, 0x2a, X_XG, 0, UNALIGNED | OSZ, 0},
-    {0xf3, 1, 0x2c, 0x2d, X_GXM, 4, UNALIGNED, 0},
-    {0xf2, 1, 0x2c, 0x2d, X_GXM, 8, UNALIGNED, 0},
+    {0xf3, 1, 0x2c, 0x2d, X_GX, 4, UNALIGNED, 0},
+    {0xf2, 1, 0x2c, 0x2d, X_GX, 8, UNALIGNED, 0},
     {0xf3, 1, 0xe6, 0xe6, X_RM, 8, UNALIGNED, 0},
     {0xf2, 1, 0xe6, 0xe6, X_RM, 16, 0, 0},
     {0x66, 1, 0xe6, 0xe6, X_RM, 16, 0, 0},
@@ -140,6 +140,7 @@ bool sq_jit_sse(struct sq_jit_op *op, unsigned prefix, unsigned map,
     op->mem_size = r->flags & OSZ ? op->size : r->size;
     op->aligned = !(r->flags & UNALIGNED);
     op->imm_len = r->imm;
+    op->need = r->flags & AES ? SQ_JIT_AES : 0;
     op->rd = 0;
     op->wr = r->flags & FLAGS ? FL_STATUS : 0;
     op->touches = op->wr != 0;
@@ -150,7 +151,7 @@ bool sq_jit_sse(struct sq_jit_op *op, unsigned prefix, unsigned map,
 
 /* Goes on with the guest's registers in the host's, or leaves before the
  * current instruction. Flags in the host's register are lost. */
-void sq_tr_xmm_in(struct sq_tr *t)
+void sq_tr_xmm_in(struct sq_tr *t, bool avx)
 {
     struct sq_tr_cold *cold;
 
@@ -159,6 +160,12 @@ void sq_tr_xmm_in(struct sq_tr *t)
     cold = sq_tr_cold(t, COLD_XMM, sq_emit_jump(&t->e, 4));
     cold->index = t->k;
     cold->back = t->e.at;
+    if (avx) {
+        sq_emit_rm(&t->e, SQ_OPC(0, 0, 0x80), 0, 7,
+                   sq_jit_cpu(CPU(js.no_avx)));
+        sq_emit_u8(&t->e, 0);
+        sq_tr_cold(t, COLD_NO_AVX, sq_emit_jump(&t->e, 5))->index = t->k;
+    }
     t->host_ok = false;
     t->xmm_in = true;
 }
@@ -185,7 +192,11 @@ static void emit_op(struct sq_tr *t, unsigned reg, unsigned rm)
     const struct sq_jit_op *op = sq_tr_op(t);
     unsigned fl = op->size == 8 ? SQ_E_W : 0;
 
-    if (op->mem)
+    if (op->is_vex && op->mem)
+        sq_emit_vex_rm(&t->e, op->opc, op->vex, reg, op->vvvv, at_r9);
+    else if (op->is_vex)
+        sq_emit_vex_rr(&t->e, op->opc, op->vex, reg, op->vvvv, rm);
+    else if (op->mem)
         sq_emit_rm(&t->e, op->opc, fl, reg, at_r9);
     else
         sq_emit_rr(&t->e, op->opc, fl, reg, rm);
@@ -201,17 +212,16 @@ void sq_tr_sse(struct sq_tr *t)
     if (!t->xmm_in) {
         if (t->live[t->k])
             sq_tr_flags_save(t);
-        sq_tr_xmm_in(t);
+        sq_tr_xmm_in(t, t->b->avx);
     }
     if (op->mem) {
         sq_tr_ea(t);
         if (op->aligned) /* #GP comes before page faults */
-            sq_tr_check_aligned(t, 16);
+            sq_tr_check_aligned(t, op->mem_size);
         sq_tr_check(t, op->mem_size, store);
     }
     switch (op->form) {
     case X_GX:
-    case X_GXM:
         emit_op(t, gpr(t, (uint8_t)reg, false), rm);
         gpr_done(t, (uint8_t)reg);
         break;

@@ -46,7 +46,15 @@ struct sq_jit {
     uint32_t site_count, link_count;
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
-    uint32_t slow, interp, miss, xmm_in;
+    uint32_t slow, interp, miss, xmm_in, exit_before;
+    uint8_t host; /* SQ_JIT_*: what it has */
+    /* For finding faults: translations made and allowed, the last one, and
+     * what tests do to each. */
+    uint64_t made, most;
+    struct sq_jit_made last;
+    void (*spoil)(void *ctx, const struct sq_jit_made *m, uint8_t *code,
+                  size_t len);
+    void *spoil_ctx;
     /* a block of one instruction and an end, for the interpreter */
     _Alignas(16) uint8_t one[sizeof(struct sq_x86_block) +
                              2 * sizeof(struct sq_x86_insn)];

@@ -185,6 +185,7 @@ void sq_jit_emit_stubs(struct sq_jit *j)
      * leaves at page + R10; js.tmp instructions did not run. */
     j->xmm_in = here(j, &e);
     at = unless(&e, CPU(js.no_xmm));
+    j->exit_before = here(j, &e);
     sq_emit_load(&e, H_9, sq_jit_cpu(CPU(js.tmp)));
     sq_emit_rm(&e, SQ_OPC(0, 0, 0x01), 0, H_9, sq_jit_cpu(CPU(js.fuel)));
     sq_emit_mov(&e, H_9, H_10);

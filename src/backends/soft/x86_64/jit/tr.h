@@ -12,6 +12,7 @@ enum sq_tr_cold_kind {
     COLD_DONE,   /* back from there: flags to the host */
     COLD_ATTN, COLD_FUEL, /* the block's head leaves */
     COLD_XMM,    /* brings XMM registers in and goes back */
+    COLD_NO_AVX, /* leaves: the guest may not use AVX now */
     COLD_LINK,   /* jump to page offset `to`, not translated yet */
     COLD_STACK,  /* pushes or pops one by one; `to` of them */
     COLD_FAR,    /* jump to page base + `to` on another page */
@@ -111,6 +112,6 @@ void sq_tr_rep(struct sq_tr *t);
 /* (sse.c) */
 void sq_tr_sse(struct sq_tr *t);
 /* Makes sure that the XMM registers are in the host's. Flags are lost. */
-void sq_tr_xmm_in(struct sq_tr *t);
+void sq_tr_xmm_in(struct sq_tr *t, bool avx);
 
 #endif

@@ -23,6 +23,11 @@ static bool read_ops(struct sq_tr *t)
         memcpy(bytes, t->page + off, room);
         if (!sq_jit_op(bytes, room, off, op) || !op->in.exec)
             return false; /* goes on elsewhere, or is undefined */
+        if (op->need & ~t->j->host) {
+            op->kind = sq_jit_ends(op) ? JK_INTERP_END : JK_INTERP;
+            op->wr = 0;
+            op->touches = false;
+        }
         off += op->in.len;
         native += op->kind != JK_INTERP && op->kind != JK_INTERP_END;
         if (sq_jit_ends(op) && t->n + 1u != t->b->n)
@@ -114,12 +119,14 @@ static void emit_head(struct sq_tr *t)
     sq_tr_cold(t, COLD_FUEL, sq_emit_jump(e, 8));
 }
 
-static bool uses_xmm(const struct sq_tr *t)
+static void find_xmm(struct sq_tr *t)
 {
     for (unsigned k = 0; k < t->n; k++)
-        if (t->op[k].kind == JK_SSE)
-            return true;
-    return false;
+        if (t->op[k].kind == JK_SSE) {
+            t->b->xmm = true;
+            if (t->op[k].is_vex)
+                t->b->avx = true;
+        }
 }
 
 static bool has_room(const struct sq_jit *j)
@@ -152,9 +159,9 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     t.entry = t.e.at;
     find_live(&t);
     emit_head(&t);
-    b->xmm = uses_xmm(&t);
+    find_xmm(&t);
     if (b->xmm)
-        sq_tr_xmm_in(&t);
+        sq_tr_xmm_in(&t, b->avx);
     for (t.k = 0; t.k < t.n;) {
         unsigned n = sq_tr_stack_run(&t);
 

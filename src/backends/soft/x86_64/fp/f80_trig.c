@@ -187,7 +187,14 @@ bool sq_f80_tan(struct sq_f80 a, struct sq_f80 *tan, struct sq_fp_env *env)
         break;
     }
     r = angle.sin;
-    if (r.sig != 0) {
+    if (r.sig != 0 && r.exp < -66) {
+        /* x + x^3 / 3: next to x on the far side from zero, where a sine
+         * that was cut off does not lead. */
+        struct sq_fp_parts x = sq_fp_unpack80(a);
+
+        r.sig = (sq_fp_u128)x.sig << 64 | 1;
+        r.exp = x.exp;
+    } else if (r.sig != 0) {
         r = sq_fp_raw_div(angle.sin, angle.cos);
         r.sig |= 1;
     }

@@ -76,8 +76,10 @@ static void op_rm(struct sq_tr *t)
 
     if (op->mem) {
         sq_tr_ea(t);
+        if (op->mem_size == 16) /* CMPXCHG16B: #GP before page faults */
+            sq_tr_check_aligned(t, 16);
         sq_tr_check(t, op->mem_size, op->rm_role & ROLE_W);
-        if (op->locked)
+        if (op->locked && op->mem_size < 16)
             sq_tr_check_aligned(t, op->mem_size);
     }
     if (op->rd || (op->touches && after & ~op->wr))

@@ -95,7 +95,8 @@ uint16_t sq_jit_live(struct sq_x86_cpu *c, struct sq_x86_block *b,
                      unsigned index)
 {
     struct sq_soft_slot *s = sq_soft_slot_of(c->vm, b->pa);
-    struct sq_tr t = {.c = c, .b = b, .start = (unsigned)(b->pa & 0xfff)};
+    struct sq_tr t = {
+        .c = c, .j = c->jit, .b = b, .start = (unsigned)(b->pa & 0xfff)};
 
     if (!s)
         return 0;

@@ -100,10 +100,10 @@ static int finish_gic(struct sq_kvm_vm *vm, struct squib_error *err)
 
     if (rc)
         return rc;
-    atomic_store(&vm->gic.ready, true);
     for (uint32_t i = 0; i < vm->gic.config.spis && !rc; i++)
         if (vm->gic.level[i / 32] >> i % 32 & 1)
             rc = set_line(vm, i, true, err);
+    atomic_store(&vm->gic.ready, true);
     return rc;
 }
 

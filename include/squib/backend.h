@@ -49,6 +49,7 @@ enum squib_cap {
     SQUIB_CAP_VCPU_EXITS = 1 << 8,
     SQUIB_CAP_READONLY_MEM = 1 << 9, /* write to read-only = MMIO exit */
     SQUIB_CAP_PSCI = 1 << 10, /* arm64: answers PSCI calls by itself */
+    SQUIB_CAP_DETERMINISTIC = 1 << 11, /* time can be the instruction count */
 };
 
 /* Backends in probe order, hardware first. NULL past the end. */
@@ -83,6 +84,11 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
 int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err);
+
+/* Whether the hypervisor under the backend has KVM's extension of this
+ * number (KVM_CAP_*); false where there is no KVM. */
+bool squib_backend_extension(const struct squib_backend *be,
+                             uint32_t number);
 
 #ifdef __cplusplus
 }

@@ -44,6 +44,7 @@ struct sq_metrics {
     bool emit_id;
     char id[65];
     json_t *properties; /* or NULL */
+    bool torn; /* a FIFO took the start of the last line, not its end */
 };
 
 void sq_metrics_init(struct sq_metrics *m, const char *id);

@@ -4,6 +4,12 @@
 
 #include "api/resources.h"
 
+/* JSON's integers end at 2^63 here. */
+static json_int_t whole(uint64_t v)
+{
+    return v > INT64_MAX ? INT64_MAX : (json_int_t)v;
+}
+
 static bool limits(const struct sq_bucket_config *b)
 {
     return b->size && b->refill_ms;
@@ -15,12 +21,12 @@ static json_t *show_bucket(const struct sq_bucket_config *b)
 
     if (!limits(b))
         return json_null();
-    out = json_pack("{s:I, s:n, s:I}", "size", (json_int_t)b->size,
+    out = json_pack("{s:I, s:n, s:I}", "size", whole(b->size),
                     "one_time_burst", "refill_time",
-                    (json_int_t)b->refill_ms);
+                    whole(b->refill_ms));
     if (out && b->one_time_burst)
         json_object_set_new(out, "one_time_burst",
-                            json_integer((json_int_t)b->one_time_burst));
+                            json_integer(whole(b->one_time_burst)));
     return out;
 }
 
@@ -35,12 +41,17 @@ static json_t *show_limiter(const struct sq_ratelimit_config *limit)
 
 json_t *sq_resources_show_machine(const struct sq_resources *r)
 {
-    return json_pack("{s:I, s:I, s:b, s:b, s:s}",
+    enum sq_cpu_name cpu = r->spec->cpu.name;
+
+    /* Left out, not null, without a template; upstream too. */
+    return json_pack("{s:I, s:I, s:b, s:s*, s:b, s:s}",
                      "vcpu_count", (json_int_t)r->spec->vcpus,
-                     "mem_size_mib", (json_int_t)r->mem_mib,
+                     "mem_size_mib", whole(r->mem_mib),
                      "smt", (int)r->smt,
+                     "cpu_template", cpu == SQ_CPU_NO_NAME
+                                         ? NULL : sq_template_words[cpu],
                      "track_dirty_pages", (int)r->spec->dirty_log,
-                     "huge_pages", sq_huge_words[SQ_HUGE_NONE]);
+                     "huge_pages", sq_huge_words[r->spec->pages]);
 }
 
 json_t *sq_resources_show_balloon(const struct sq_resources *r)

@@ -33,6 +33,9 @@ struct squib_backend {
     int (*at_best)(struct squib_error *err);
     int (*cpuid)(struct squib_x86_cpuid *leaves, size_t *n,
                  struct squib_error *err); /* x86-64 only */
+    /* Optional: whether the hypervisor has the extension of this number, as
+     * KVM_CHECK_EXTENSION tells it. */
+    bool (*extension)(uint32_t number);
     /* Creates without memory; core maps the ranges of mem afterwards. */
     int (*vm_new)(const struct squib_vm_config *config,
                   struct squib_memory *mem, struct squib_vm **out,
@@ -101,7 +104,7 @@ struct sq_vcpu_ops {
     uint64_t (*insn_count)(const struct squib_vcpu *vcpu); /* optional */
     /* What the backend has to say of a run at its end, for people: at most
      * a line, "" for nothing. On the vCPU's thread. optional */
-    void (*summary)(const struct squib_vcpu *vcpu, char *text, size_t len);
+    void (*summary)(struct squib_vcpu *vcpu, char *text, size_t len);
 };
 
 /* Bases. The backend fills ops; core fills the rest after *_new. */

@@ -74,6 +74,11 @@ int squib_backend_cpuid(const struct squib_backend *be,
     return be->cpuid(leaves, n, err);
 }
 
+bool squib_backend_extension(const struct squib_backend *be, uint32_t number)
+{
+    return be->extension && be->extension(number);
+}
+
 /* Whether each part of `a` between commas is one of b's. */
 static bool has_all(const char *a, const char *b)
 {
@@ -244,6 +249,14 @@ int squib_vm_new(const struct squib_backend *be,
         if (rc)
             return rc;
     }
+    if (config->deterministic && !(be->caps() & SQUIB_CAP_DETERMINISTIC))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s cannot be deterministic\n  do: choose "
+                          "backend soft", be->name);
+    if (config->deterministic && config->vcpus != 1)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "a deterministic machine has one vCPU, not %u",
+                          config->vcpus);
     rc = be->vm_new(config, mem, &vm, err);
     if (rc)
         return rc;

@@ -95,8 +95,8 @@ static int net_open(const struct sq_net_spec *n, struct sq_net_backend **out,
                                                      : SQ_TAP_CREATE,
                            out, err);
     case SQ_NET_USER:
-        return sq_net_stream_spawn(n->path, n->mtu ? n->mtu : 1500, out,
-                                   err);
+        return sq_net_stream_spawn(n->path, n->mtu ? n->mtu : 1500,
+                                   n->no_host, out, err);
     case SQ_NET_SOCKET:
         return sq_net_stream_connect(n->path, out, err);
     }
@@ -620,8 +620,6 @@ int sq_devices_build(struct sq_devices *devices,
         !sq_undo_push(env->undo, free_slots, devices) ||
         !sq_undo_push(env->undo, free_bridge, devices))
         return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
-    if (env->spec->mmds && env->mmds)
-        sq_mmds_configure(env->mmds, &env->spec->mmds_config);
     if (env->spec->pci)
         rc = build_pci(devices, err);
     return rc ? rc : build_virtio(devices, env, err);

@@ -110,7 +110,6 @@ static void *thread_main(void *arg)
         if (sq_vcpus_obey(set, t->index)) {
             sq_dispatch_run(&set->config.dispatch[t->index], vcpu,
                             &t->metrics);
-            sq_counter_add(&t->metrics.insns, squib_vcpu_insn_count(vcpu));
             if (vcpu->ops->summary)
                 vcpu->ops->summary(vcpu, t->summary, sizeof(t->summary));
         }
@@ -184,7 +183,7 @@ int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
         t->started = true;
         char name[16];
 
-        snprintf(name, sizeof(name), "vcpu %u", i);
+        snprintf(name, sizeof(name), "fc_vcpu %u", i & 0xff);
         sq_host_name_thread(t->thread, name);
     }
     sq_vcpus_wait_paused(set);

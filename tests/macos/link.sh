@@ -7,6 +7,10 @@
 # call that macOS has not, or has otherwise, is found without a Mac. The
 # program is looked at, but nothing here can run it.
 #
+# When it fails for a call that is new in squib: what macOS has as well goes
+# into sdk/ (headers in usr/include, names in usr/lib/libSystem.tbd); what it
+# has not goes behind a name of src/os.
+#
 # Exit status: 0 passed, 1 failed, 77 nothing could be tested here (the
 # reason is printed).
 set -eu

@@ -204,6 +204,17 @@ const struct sq_vm_ops sq_kvm_vm_ops = {
     .irqfd = sq_kvm_vm_irqfd,
 };
 
+static bool backend_extension(uint32_t number)
+{
+    int fd = sq_kvm_open(NULL);
+    int n = fd < 0 ? 0 : ioctl(fd, KVM_CHECK_EXTENSION,
+                               (unsigned long)number);
+
+    if (fd >= 0)
+        close(fd);
+    return n > 0;
+}
+
 static uint64_t backend_caps(void)
 {
     return SQUIB_CAP_HARDWARE | SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP |
@@ -219,5 +230,6 @@ const struct squib_backend sq_backend_kvm = {
     .caps = backend_caps,
     .probe = sq_kvm_probe,
     .cpuid = backend_cpuid,
+    .extension = backend_extension,
     .vm_new = sq_kvm_vm_new,
 };

@@ -410,7 +410,16 @@ int pthread_cond_broadcast(pthread_cond_t *c);
 int pthread_rwlock_init(pthread_rwlock_t *l,
                         const pthread_rwlockattr_t *attr);
 int pthread_rwlock_destroy(pthread_rwlock_t *l);
+int pthread_rwlockattr_init(pthread_rwlockattr_t *attr);
+int pthread_rwlockattr_destroy(pthread_rwlockattr_t *attr);
+int pthread_mutexattr_init(pthread_mutexattr_t *attr);
+int pthread_mutexattr_settype(pthread_mutexattr_t *attr, int type);
+int pthread_mutexattr_destroy(pthread_mutexattr_t *attr);
+int pthread_condattr_init(pthread_condattr_t *attr);
+int pthread_condattr_destroy(pthread_condattr_t *attr);
 int pthread_rwlock_rdlock(pthread_rwlock_t *l);
+int pthread_rwlock_tryrdlock(pthread_rwlock_t *l);
+int pthread_rwlock_trywrlock(pthread_rwlock_t *l);
 int pthread_rwlock_wrlock(pthread_rwlock_t *l);
 int pthread_rwlock_unlock(pthread_rwlock_t *l);
 

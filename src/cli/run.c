@@ -346,7 +346,9 @@ static int dry_run(struct run *r, const struct sq_agent_command *command,
 
     if (!spec)
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
-    alone.flags = SQ_AGENT_RUN_STDIN | SQ_AGENT_RUN_TTY;
+    /* The console is a terminal, but must not control the command: the
+     * kernel drops a terminal's output when what it controls ends. */
+    alone.flags = SQ_AGENT_RUN_STDIN;
     rc = prepare(r, &alone, boot, spec, err);
     if (!rc)
         rc = sq_dry_run_print(boot, spec, err);
@@ -428,10 +430,10 @@ static void say_metrics(const struct run *r)
     uint64_t now = sq_now_ns();
 
     sq_vmm_metrics(r->vmm, &m);
-    sq_say("%.2f s in all, %.2f s to the command, %" PRIu64 " million guest "
+    sq_say("%.2f s in all, %.2f s to the command, %" PRIu64 " guest "
            "instructions", (double)(now - r->start_ns) / 1e9,
            r->started_ns ? (double)(r->started_ns - r->start_ns) / 1e9 : 0.0,
-           m.insns / 1000000);
+           m.insns);
     sq_print("squib: exits:");
     for (unsigned k = 0; k < SQUIB_EXIT_COUNT; k++)
         if (m.exits[k])

@@ -7,7 +7,7 @@ NINJA ?= ninja
 # Warnings stop the build where changes are judged, not where they are used.
 MESON_ARGS ?= $(if $(CI),-Dwerror=true)
 # What tests run in emulated arm64 machines.
-ARM64_PROGRAMS = $(addprefix tests/hvf/,squib-hvf squib-hvf-broken) \
+ARM64_PROGRAMS = $(addprefix tests/hvf/,conform-hvf squib-hvf squib-hvf-broken) \
     $(addprefix tests/nested/,squib-static conform-static)
 # What `make run` runs in the guest.
 RUN ?= echo "Hello from $$(uname -sr) on $$(uname -m)"; \

@@ -42,7 +42,11 @@ enum squib_cap {
     SQUIB_CAP_IRQFD = 1 << 5,
     SQUIB_CAP_INSN_COUNT = 1 << 6, /* squib_vcpu_insn_count() is exact */
     SQUIB_CAP_DEBUG = 1 << 7,      /* single step, DEBUG exits */
-    SQUIB_CAP_VCPU_EXITS = 1 << 8, /* vCPU exits reach the caller */
+    /* vCPU exits reach the caller. Without it the backend keeps the guest's
+     * devices to itself, as Virtualization.framework does: one run is the
+     * guest's whole life, and squib_exit_is_lifecycle() is true of what it
+     * returns. */
+    SQUIB_CAP_VCPU_EXITS = 1 << 8,
     SQUIB_CAP_READONLY_MEM = 1 << 9, /* write to read-only = MMIO exit */
     SQUIB_CAP_PSCI = 1 << 10, /* arm64: answers PSCI calls by itself */
     SQUIB_CAP_DETERMINISTIC = 1 << 11, /* time can be the instruction count */

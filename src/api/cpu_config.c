@@ -123,7 +123,7 @@ bool sq_resources_cpu(struct sq_resources *r,
     if (!t)
         return sq_fault(fault, "Configure CPU error: out of memory");
     t->name = SQ_CPU_NO_NAME;
-    ok = take_caps(b->kvm_capabilities, t, fault) &&
+    ok = take_caps(b->capabilities, t, fault) &&
          take_leaves(b->cpuid_modifiers, t, fault) &&
          take_msrs(b->msr_modifiers, t, fault);
     if (ok)

@@ -45,8 +45,6 @@ bool sq_check_hinting(struct sq_call *call)
                     "json body of a request: %s.", why);
 }
 
-/* --- CPU templates ----------------------------------------------------- */
-
 /* --- snapshots --------------------------------------------------------- */
 
 bool sq_check_snapshot_path(struct sq_call *call)

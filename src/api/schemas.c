@@ -398,7 +398,7 @@ const struct sq_json_schema sq_msr_schema = {
 static const struct sq_json_field cpu_config_fields[] = {
     {.name = "kvm_capabilities", .kind = SQ_JSON_LIST,
      .check = check_capability,
-     .off = offsetof(struct sq_body_cpu_config, kvm_capabilities)},
+     .off = offsetof(struct sq_body_cpu_config, capabilities)},
     LIST(cpu_config, cpuid_modifiers, .inner = &sq_cpuid_leaf_schema),
     LIST(cpu_config, msr_modifiers, .inner = &sq_msr_schema),
 };

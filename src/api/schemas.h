@@ -149,7 +149,7 @@ struct sq_body_mmds_config {
 };
 
 struct sq_body_cpu_config {
-    const json_t *kvm_capabilities, *cpuid_modifiers, *msr_modifiers;
+    const json_t *capabilities, *cpuid_modifiers, *msr_modifiers;
 };
 
 struct sq_body_pmem {

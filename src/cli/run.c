@@ -352,6 +352,8 @@ static int dry_run(struct run *r, const struct sq_agent_command *command,
     rc = prepare(r, &alone, boot, spec, err);
     if (!rc)
         rc = sq_dry_run_print(boot, spec, err);
+    if (!rc && r->o.pci)
+        sq_say("--pci is not in the file: start it with --enable-pci");
     free(spec);
     return rc;
 }

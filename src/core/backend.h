@@ -113,6 +113,7 @@ struct squib_vm {
     const struct squib_backend *backend;
     struct squib_memory *mem;
     struct squib_vm_config config;
+    bool lifecycle_only; /* no SQUIB_CAP_VCPU_EXITS */
 };
 
 struct squib_vcpu {

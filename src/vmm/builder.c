@@ -120,6 +120,11 @@ static int build_vm(struct sq_vmm *vmm, struct squib_error *err)
     };
     int rc;
 
+    if (!(caps & SQUIB_CAP_VCPU_EXITS))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s has devices of its own and shows no "
+                          "accesses to squib's",
+                          squib_backend_name(vmm->env.backend));
     if (vmm->spec.vcpus > 1 && !(caps & SQUIB_CAP_SMP))
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend %s runs one vCPU only",

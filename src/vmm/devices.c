@@ -207,8 +207,8 @@ static uint32_t pmem_count(const struct sq_vm_spec *spec)
     return spec->pmem_count;
 }
 
-/* Behind RAM and above what the layout says, with some distance: a guest's kernel manages
- * memory in large sections, which the two must not share. */
+/* Behind RAM and above what the layout says, with some distance: a guest's
+ * kernel manages memory in large sections, which the two must not share. */
 static uint64_t pmem_place(const struct sq_devices *devices,
                            const struct squib_memory *mem)
 {

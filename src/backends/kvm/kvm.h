@@ -16,9 +16,9 @@
  * exit.c, probe.c  their parts of the above
  * gic.c    (arm64) the state of the interrupt controller
  *
- * x86-64: guest-physical addresses that KVM takes for itself, and that must not be
- * memory: SQ_KVM_IDENTITY_MAP_GPA up to 4 pages (real mode on older Intel
- * processors), the local APIC page 0xfee00000 and, with an interrupt
+ * x86-64: guest-physical addresses that KVM takes for itself, and that must
+ * not be memory: SQ_KVM_IDENTITY_MAP_GPA up to 4 pages (real mode on older
+ * Intel processors), the local APIC page 0xfee00000 and, with an interrupt
  * controller, the I/O APIC page 0xfec00000. The ports of the PICs (0x20,
  * 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1) are then KVM's too; no line is routed to
  * them.
@@ -163,6 +163,8 @@ struct sq_kvm_extension {
 
 extern const struct sq_kvm_extension sq_kvm_needed[];
 extern const size_t sq_kvm_needed_count;
+/* The Linux that has them all; what to do where there is no KVM. */
+extern const char sq_kvm_needed_linux[], sq_kvm_absent_remedy[];
 extern const struct sq_vm_ops sq_kvm_vm_ops;
 extern const struct sq_vcpu_ops sq_kvm_vcpu_ops;
 

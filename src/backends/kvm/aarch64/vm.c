@@ -13,7 +13,6 @@
 
 #define IPA_BITS_WANTED 40
 
-/* All of them are in every Linux since 4.13 but the last, which is in 5.5. */
 const struct sq_kvm_extension sq_kvm_needed[] = {
     {KVM_CAP_USER_MEMORY, "memory slots"},
     {KVM_CAP_ONE_REG, "access to registers"},
@@ -30,6 +29,9 @@ const struct sq_kvm_extension sq_kvm_needed[] = {
 };
 
 const size_t sq_kvm_needed_count = SQ_ARRAY_LEN(sq_kvm_needed);
+const char sq_kvm_needed_linux[] = "5.5";
+const char sq_kvm_absent_remedy[] =
+    "use a kernel with KVM that was started in hypervisor mode (EL2)";
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {

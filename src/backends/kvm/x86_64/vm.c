@@ -16,7 +16,6 @@
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_HYPERVISOR (1u << 31)
 
-/* All of them are in every Linux since 4.13. */
 const struct sq_kvm_extension sq_kvm_needed[] = {
     {KVM_CAP_USER_MEMORY, "memory slots"},
     {KVM_CAP_IRQCHIP, "an interrupt controller"},
@@ -36,6 +35,10 @@ const struct sq_kvm_extension sq_kvm_needed[] = {
 };
 
 const size_t sq_kvm_needed_count = SQ_ARRAY_LEN(sq_kvm_needed);
+const char sq_kvm_needed_linux[] = "4.13";
+const char sq_kvm_absent_remedy[] =
+    "sudo modprobe kvm_intel or kvm_amd; inside a virtual machine, enable "
+    "nested virtualization";
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {

@@ -36,7 +36,7 @@ static void shared_memory(void **state)
     int fd;
 
     (void)state;
-    assert_int_equal(sq_shm_new(MIB, &fd, &hva), 0);
+    assert_int_equal(sq_shm_new(MIB, SQ_PAGES_NORMAL, &fd, &hva), 0);
     a = hva;
     assert_int_equal(a[12345], 0);
     memset(a, 0x5a, MIB);

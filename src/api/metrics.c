@@ -62,6 +62,11 @@ bool sq_metrics_configure(struct sq_metrics *m,
     return true;
 }
 
+bool sq_metrics_stores(enum sq_metric which)
+{
+    return rows[which].kind == STORE;
+}
+
 static json_t *show(enum kind kind, struct sq_metric_value value)
 {
     if (kind == LATENCY)
@@ -112,10 +117,14 @@ static json_t *line(struct sq_metrics *m,
             for (size_t k = 0; k < count; k++)
                 if (strcmp(devices[k].group, group) == 0)
                     add_device(root, &devices[k]);
-            part = json_object();
-            json_object_set_new(root, group, part);
+            part = NULL;
+            if (strcmp(group, "vhost_user") != 0) {
+                part = json_object();
+                json_object_set_new(root, group, part);
+            }
         }
-        json_object_set_new(part, rows[i].name, show(rows[i].kind, v));
+        if (part)
+            json_object_set_new(part, rows[i].name, show(rows[i].kind, v));
         m->last[i] = now;
     }
     return root;

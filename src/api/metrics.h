@@ -73,6 +73,9 @@ static inline void sq_metrics_set_extremes(struct sq_metrics *m,
                           memory_order_relaxed);
 }
 
+/* Whether it is a value that stays. */
+bool sq_metrics_stores(enum sq_metric which);
+
 /* PUT /metrics, once. False with *fault filled. */
 bool sq_metrics_configure(struct sq_metrics *m,
                           const struct sq_body_metrics *b,

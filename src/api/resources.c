@@ -13,10 +13,12 @@
 
 #include "base/err.h"
 #include "dev/host/tap.h"
+#include "dev/host/vhost_user.h"
 #include "os/sock.h"
 
 #define VCPUS_MAX 32
 #define MTU_MIN 68
+#define VIRTIO_BLK_READ_ONLY (1ull << 5) /* virtio 1.2, 5.2.3 */
 
 int sq_resources_init(struct sq_resources *r, struct squib_error *err)
 {
@@ -179,6 +181,27 @@ int sq_resources_find_drive(const struct sq_resources *r, const char *id)
     return -1;
 }
 
+/* A drive that a vhost-user back end serves: it must answer already. */
+static bool read_vhost_drive(const struct sq_body_drive *b,
+                             struct sq_drive_spec *d, struct sq_fault *fault)
+{
+    struct sq_vhost_user *back = NULL;
+    struct squib_error err = {0};
+
+    if (sq_vhost_user_connect(b->socket, &back, &err) != 0)
+        return sq_fault(fault, "Drive config error: Unable to create the "
+                        "virtio block device: Vhost user backend error: "
+                        "Vhost-user error: %s%s",
+                        err.os_errno ? "Failed to connect to UDS Unix "
+                                       "stream: " : "",
+                        err.os_errno ? sq_os_text(err.os_errno).text
+                                     : err.text);
+    d->read_only = sq_vhost_user_features(back) & VIRTIO_BLK_READ_ONLY;
+    sq_vhost_user_free(back);
+    d->vhost_user = true;
+    return true;
+}
+
 /* What can be said without the other drives. */
 static bool read_drive(const struct sq_body_drive *b,
                        struct sq_drive_spec *d, struct sq_fault *fault)
@@ -187,12 +210,13 @@ static bool read_drive(const struct sq_body_drive *b,
                                  "virtio block device: ";
     int e;
 
-    if (b->socket && !b->path_on_host)
-        return sq_fault(fault, "%svhost-user drives (socket) are not "
-                        "supported yet", before);
-    if (b->socket || !b->path_on_host)
+    if (!b->socket == !b->path_on_host ||
+        (b->socket && (b->is_read_only.set || b->io_engine.set ||
+                       b->rate_limiter.part.set ||
+                       strlen(b->socket) >= sizeof(d->path))))
         return sq_fault(fault, "%sInvalid block config.", before);
-    e = try_open(b->path_on_host, b->is_read_only.v ? O_RDONLY : O_RDWR);
+    e = b->socket ? 0 : try_open(b->path_on_host, b->is_read_only.v
+                                                      ? O_RDONLY : O_RDWR);
     if (e)
         return sq_fault(fault, "%sVirtio backend error: Error manipulating "
                         "the backing file: %s %s", before,
@@ -203,10 +227,13 @@ static bool read_drive(const struct sq_body_drive *b,
     if (!set_text(d->partuuid, sizeof(d->partuuid), b->partuuid))
         return sq_fault(fault, "%sthe partuuid is longer than %zu bytes",
                         before, sizeof(d->partuuid) - 1);
-    set_text(d->path, sizeof(d->path), b->path_on_host);
+    set_text(d->path, sizeof(d->path), b->socket ? b->socket
+                                                 : b->path_on_host);
     d->is_root = b->is_root_device.v;
-    d->read_only = b->is_read_only.v;
     d->flush = b->cache_type.v == SQ_CACHE_WRITEBACK;
+    if (b->socket)
+        return read_vhost_drive(b, d, fault);
+    d->read_only = b->is_read_only.v;
     d->async = b->io_engine.v == SQ_ENGINE_ASYNC;
     sq_limiter_update(&d->limit, &b->rate_limiter);
     return true;

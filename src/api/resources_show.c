@@ -80,18 +80,20 @@ static json_t *show_drives(const struct sq_vm_spec *spec)
         const struct sq_drive_spec *d = &spec->drives[i];
 
         json_array_append_new(out, json_pack(
-            "{s:s, s:s?, s:b, s:s, s:b, s:s, s:o, s:s, s:n}",
+            "{s:s, s:s?, s:b, s:s, s:o, s:s?, s:o, s:s?, s:s?}",
             "drive_id", d->id,
             "partuuid", or_null(d->partuuid),
             "is_root_device", (int)d->is_root,
             "cache_type", sq_cache_words[d->flush ? SQ_CACHE_WRITEBACK
                                                   : SQ_CACHE_UNSAFE],
-            "is_read_only", (int)d->read_only,
-            "path_on_host", d->path,
+            "is_read_only", d->vhost_user ? json_null()
+                                          : json_boolean(d->read_only),
+            "path_on_host", d->vhost_user ? NULL : d->path,
             "rate_limiter", show_limiter(&d->limit),
-            "io_engine", sq_engine_words[d->async ? SQ_ENGINE_ASYNC
-                                                  : SQ_ENGINE_SYNC],
-            "socket"));
+            "io_engine", d->vhost_user ? NULL
+                         : sq_engine_words[d->async ? SQ_ENGINE_ASYNC
+                                                    : SQ_ENGINE_SYNC],
+            "socket", d->vhost_user ? d->path : NULL));
     }
     return out;
 }

@@ -53,6 +53,8 @@ struct sq_drive_spec {
     bool is_root;         /* at most one; it comes first on the bus */
     bool flush;           /* offer the guest a flush that reaches the disk */
     bool async;           /* requests are done beside the event thread */
+    bool vhost_user;      /* path is a socket, of who serves the requests;
+                             of the rest, only flush and is_root count */
     struct sq_ratelimit_config limit;
     char partuuid[64];    /* root=PARTUUID=..., "" = root=/dev/vda */
 };

@@ -15,6 +15,7 @@
 #include "dev/virtio/pci.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
+#include "dev/virtio/vhost_blk.h"
 #include "dev/virtio/vsock.h"
 #include "vmm/machine.h"
 
@@ -51,6 +52,18 @@ static uint32_t blk_count(const struct sq_vm_spec *spec)
     return spec->drive_count;
 }
 
+static int vhost_make(const struct sq_drive_spec *d,
+                      struct sq_virtio_device **out, struct squib_error *err)
+{
+    const struct sq_virtio_vhost_blk_config config = {
+        .socket = d->path,
+        .flush = d->flush,
+    };
+    int rc = sq_virtio_vhost_blk_new(&config, out, err);
+
+    return rc ? sq_err_prefix(err, "drive %s: ", d->id) : 0;
+}
+
 static int blk_make(struct sq_devices *devices,
                     const struct sq_devices_env *env, uint32_t i,
                     struct sq_virtio_device **out, struct squib_error *err)
@@ -66,9 +79,12 @@ static int blk_make(struct sq_devices *devices,
         .engine = d->async ? SQ_DISK_ASYNC : SQ_DISK_SYNC,
         .poller = env->poller,
     };
-    int rc = sq_disk_open_config(&disk, &config.disk, err);
+    int rc;
 
     (void)devices;
+    if (d->vhost_user)
+        return vhost_make(d, out, err);
+    rc = sq_disk_open_config(&disk, &config.disk, err);
     if (rc)
         return sq_err_prefix(err, "drive %s: ", d->id);
     rc = sq_virtio_blk_new(&config, out, err);

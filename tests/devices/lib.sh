@@ -92,6 +92,8 @@ root_image=$work/root.img
 # Sets $debian_root; once, also for a test that starts itself again. A program
 # in it runs here as "$run_root $debian_root/usr/bin/NAME".
 debian_packages() {
+    [ "$(uname -m)" = x86_64 ] ||
+        skip "the host is no x86-64: it cannot run the root's programs"
     debian_root=${SQUIB_TEST_DEBIAN_ROOT-}
     if [ -z "$debian_root" ]; then
         . "${0%/*}/../boot/debian_root.sh"

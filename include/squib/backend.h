@@ -45,6 +45,7 @@ enum squib_cap {
     SQUIB_CAP_VCPU_EXITS = 1 << 8, /* vCPU exits reach the caller */
     SQUIB_CAP_READONLY_MEM = 1 << 9, /* write to read-only = MMIO exit */
     SQUIB_CAP_PSCI = 1 << 10, /* arm64: answers PSCI calls by itself */
+    SQUIB_CAP_DETERMINISTIC = 1 << 11, /* time can be the instruction count */
 };
 
 /* Backends in probe order, hardware first. NULL past the end. */

@@ -208,8 +208,9 @@ int squib_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
                      struct squib_error *err);
 
 /* Guest instructions retired so far, exact for backends with capability
- * SQUIB_CAP_INSN_COUNT, else 0. Only on the vCPU's thread, or after it has
- * stopped. */
+ * SQUIB_CAP_INSN_COUNT, else 0: an instruction counts once it is complete,
+ * faults and interrupts do not count, and a string instruction with a repeat
+ * prefix counts once. Only on the vCPU's thread, or after it has stopped. */
 uint64_t squib_vcpu_insn_count(const struct squib_vcpu *vcpu);
 
 /* The index that the vCPU was created with. Any thread. */

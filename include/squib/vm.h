@@ -27,6 +27,15 @@ struct squib_vm_config {
                        out as an exit and interrupts cannot be raised */
     bool dirty_log; /* squib_vm_dirty_log() will be used */
     struct squib_aarch64_gic gic; /* arm64 with irqchip only */
+    /* The guest's time is the count of its instructions, a nanosecond each,
+     * and its entropy comes from `seed`; halts with a timer armed take no
+     * time outside; CANCELED exits come after every so many instructions,
+     * for the caller to look around. One vCPU; SQUIB_CAP_DETERMINISTIC. */
+    bool deterministic;
+    uint64_t seed;
+    /* The translator of the software CPU makes no more than this many
+     * blocks, 0: no limit. For finding one that is wrong. */
+    uint64_t translations_max;
 };
 
 /* Makes a VM whose guest-physical memory is `mem` (all ranges added so far

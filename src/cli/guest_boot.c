@@ -149,6 +149,9 @@ static int fill_spec(const struct sq_run_options *o,
     sq_spec_init(spec);
     spec->mem_mib = o->mem_mib;
     spec->vcpus = o->vcpus;
+    spec->deterministic = o->deterministic;
+    spec->seed = o->seed;
+    spec->translations_max = o->jit_limit;
     spec->vsock = true;
     spec->pci = o->pci;
     spec->serial = o->console ? SQ_SERIAL_STDERR : SQ_SERIAL_LOG;

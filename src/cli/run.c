@@ -430,10 +430,10 @@ static void say_metrics(const struct run *r)
     uint64_t now = sq_now_ns();
 
     sq_vmm_metrics(r->vmm, &m);
-    sq_say("%.2f s in all, %.2f s to the command, %" PRIu64 " million guest "
+    sq_say("%.2f s in all, %.2f s to the command, %" PRIu64 " guest "
            "instructions", (double)(now - r->start_ns) / 1e9,
            r->started_ns ? (double)(r->started_ns - r->start_ns) / 1e9 : 0.0,
-           m.insns / 1000000);
+           m.insns);
     sq_print("squib: exits:");
     for (unsigned k = 0; k < SQUIB_EXIT_COUNT; k++)
         if (m.exits[k])

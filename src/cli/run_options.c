@@ -13,8 +13,8 @@
 enum id {
     O_MEMORY, O_CPUS, O_ENV, O_WORKDIR, O_USER, O_HOSTNAME, O_KERNEL,
     O_INITRD, O_APPEND, O_NET, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
-    O_PCI, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER, O_NO_HOST, O_PUBLISH,
-    O_DISK, O_DRY_RUN,
+    O_PCI, O_DETERMINISTIC, O_SEED, O_JIT_LIMIT, O_VERBOSE, O_QUIET, O_HELP,
+    O_NOTHING, O_LATER, O_NO_HOST, O_PUBLISH, O_DISK, O_DRY_RUN,
 };
 
 static const struct sq_option table[] = {
@@ -50,6 +50,13 @@ static const struct sq_option table[] = {
     {0, "timeout", "TIME", "stop after this time (30s, 5m), status 124",
      O_TIMEOUT},
     {0, "backend", "NAME", "auto, kvm or soft (default auto)", O_BACKEND},
+    {0, "deterministic", NULL, "time is the count of the guest's "
+     "instructions: runs repeat exactly (backend soft, 1 CPU)",
+     O_DETERMINISTIC},
+    {0, "seed", "N", "where the guest's entropy comes from then (default 0)",
+     O_SEED},
+    {0, "jit-limit", "N", "translate N blocks only: to find a wrong one",
+     O_JIT_LIMIT},
     {'t', "tty", NULL, "give the command a terminal (default: when stdin and "
      "stdout are terminals)", O_TTY},
     {'T', "no-tty", NULL, "give the command plain streams", O_NO_TTY},
@@ -208,6 +215,13 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
     case O_NO_TTY:
         o->tty = SQ_TTY_NO;
         return 0;
+    case O_DETERMINISTIC:
+        o->deterministic = true;
+        return 0;
+    case O_SEED:
+        return sq_parse_u32("--seed", value, &o->seed, err);
+    case O_JIT_LIMIT:
+        return sq_parse_u32("--jit-limit", value, &o->jit_limit, err);
     case O_VERBOSE:
         o->verbose = true;
         return 0;

@@ -43,6 +43,8 @@ struct sq_run_options {
     unsigned long long timeout_ns; /* 0: none */
     const char *timeout_text;
     enum sq_tty_choice tty;
+    bool deterministic;
+    unsigned seed, jit_limit; /* jit_limit 0: none */
     bool pci, console, verbose, quiet, dry_run, help;
     char *const *command; /* NULL-ended; empty: an interactive shell */
 };

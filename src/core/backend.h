@@ -104,7 +104,7 @@ struct sq_vcpu_ops {
     uint64_t (*insn_count)(const struct squib_vcpu *vcpu); /* optional */
     /* What the backend has to say of a run at its end, for people: at most
      * a line, "" for nothing. On the vCPU's thread. optional */
-    void (*summary)(const struct squib_vcpu *vcpu, char *text, size_t len);
+    void (*summary)(struct squib_vcpu *vcpu, char *text, size_t len);
 };
 
 /* Bases. The backend fills ops; core fills the rest after *_new. */

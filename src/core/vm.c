@@ -249,6 +249,14 @@ int squib_vm_new(const struct squib_backend *be,
         if (rc)
             return rc;
     }
+    if (config->deterministic && !(be->caps() & SQUIB_CAP_DETERMINISTIC))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s cannot be deterministic\n  do: choose "
+                          "backend soft", be->name);
+    if (config->deterministic && config->vcpus != 1)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "a deterministic machine has one vCPU, not %u",
+                          config->vcpus);
     rc = be->vm_new(config, mem, &vm, err);
     if (rc)
         return rc;

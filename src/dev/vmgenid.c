@@ -3,6 +3,7 @@
 #include "dev/vmgenid.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h> /* getentropy(): here or in unistd.h */
 #include <unistd.h>
 
@@ -20,6 +21,13 @@ int sq_vmgenid_init(struct sq_vmgenid *v, struct squib_memory *mem,
 {
     *v = (struct sq_vmgenid){.mem = mem, .gpa = gpa, .irq = irq};
     return generate(v, err);
+}
+
+int sq_vmgenid_set(struct sq_vmgenid *v, const uint8_t id[16],
+                   struct squib_error *err)
+{
+    memcpy(v->id, id, sizeof(v->id));
+    return squib_memory_write(v->mem, v->gpa, v->id, sizeof(v->id), err);
 }
 
 int sq_vmgenid_renew(struct sq_vmgenid *v, struct squib_error *err)

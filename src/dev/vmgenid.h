@@ -34,6 +34,10 @@ struct sq_vmgenid {
 int sq_vmgenid_init(struct sq_vmgenid *v, struct squib_memory *mem,
                     uint64_t gpa, struct sq_irq irq, struct squib_error *err);
 
+/* Before the start, for machines that must repeat: a known identifier. */
+int sq_vmgenid_set(struct sq_vmgenid *v, const uint8_t id[16],
+                   struct squib_error *err);
+
 /* After a restore: another identifier, and the guest is told. */
 int sq_vmgenid_renew(struct sq_vmgenid *v, struct squib_error *err);
 

@@ -38,6 +38,9 @@ struct sq_poller {
     struct sq_timer *timers;
     pthread_mutex_t lock; /* guards work and .queued of what is in it */
     struct sq_work *work, **work_tail;
+    /* sq_poller_hold() and _release(); under the lock */
+    pthread_cond_t held_changed;
+    bool wanted, held, free;
 };
 
 int sq_poller_new(struct sq_poller **out, struct squib_error *err)
@@ -49,6 +52,7 @@ int sq_poller_new(struct sq_poller **out, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOMEM, "event loop: out of memory");
     p->work_tail = &p->work;
     pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->held_changed, NULL);
     rc = sq_wake_init(&p->wake, err);
     if (rc) {
         free(p);
@@ -253,16 +257,73 @@ static int run_timers(struct sq_poller *p)
     return -1;
 }
 
+/* --- held by another thread ---------------------------------------------- */
+
+void sq_poller_hold(struct sq_poller *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->wanted = !p->free;
+    if (p->wanted)
+        sq_wake_signal(&p->wake);
+    while (!p->held && !p->free)
+        pthread_cond_wait(&p->held_changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void sq_poller_release(struct sq_poller *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->held = p->wanted = false;
+    pthread_cond_broadcast(&p->held_changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void sq_poller_hold_no_more(struct sq_poller *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->free = true;
+    p->held = p->wanted = false;
+    pthread_cond_broadcast(&p->held_changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static bool is_wanted(struct sq_poller *p)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&p->lock);
+    wanted = p->wanted;
+    pthread_mutex_unlock(&p->lock);
+    return wanted;
+}
+
+/* After a wait that brought `n` events: lets itself be held when there is
+ * nothing to do, and does nothing while it is. */
+static void be_held(struct sq_poller *p, int n)
+{
+    pthread_mutex_lock(&p->lock);
+    if (n == 0 && p->wanted && !p->work) {
+        p->wanted = false;
+        p->held = true;
+        pthread_cond_broadcast(&p->held_changed);
+    }
+    while (n > 0 && p->held)
+        pthread_cond_wait(&p->held_changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
 int sq_poller_run(struct sq_poller *p, struct squib_error *err)
 {
     struct sq_event ev[BATCH];
 
     while (!atomic_load(&p->stop)) {
         int timeout_ms = run_timers(p);
-        int n, e = sq_events_wait(p->queue, ev, BATCH, timeout_ms, &n);
+        int n, e = sq_events_wait(p->queue, ev, BATCH,
+                                  is_wanted(p) ? 0 : timeout_ms, &n);
 
         if (e)
             return sq_err_os(err, SQUIB_E_OS, e, "event loop: wait");
+        be_held(p, n);
         for (int i = 0; i < n; i++) {
             uint32_t slot = (uint32_t)ev[i].key;
             uint32_t gen = (uint32_t)(ev[i].key >> 32);

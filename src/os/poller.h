@@ -53,6 +53,14 @@ int sq_poller_mod(struct sq_poller *p, int fd, unsigned events);
 /* No callback for fd runs after this returns. */
 void sq_poller_del(struct sq_poller *p, int fd);
 
+/* For runs that must not depend on which thread is faster: waits until the
+ * loop has nothing to do, and from then on it does nothing, but for timers,
+ * until release. For one other thread at a time; while the loop runs. */
+void sq_poller_hold(struct sq_poller *p);
+void sq_poller_release(struct sq_poller *p);
+/* Ends what hold does, now and for ever. Any thread. */
+void sq_poller_hold_no_more(struct sq_poller *p);
+
 /* (Re)arms a one-shot timer. fn and ctx are set by the owner before. */
 void sq_timer_arm(struct sq_poller *p, struct sq_timer *t,
                   uint64_t deadline_ns);

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -113,6 +114,9 @@ static int build_vm(struct sq_vmm *vmm, struct squib_error *err)
         .vcpus = vmm->spec.vcpus,
         .irqchip = true,
         .dirty_log = vmm->spec.dirty_log,
+        .deterministic = vmm->spec.deterministic,
+        .seed = vmm->spec.seed,
+        .translations_max = vmm->spec.translations_max,
     };
     int rc;
 
@@ -251,6 +255,45 @@ static bool obey(void *ctx, uint32_t index)
     return sq_vcpus_obey(&vmm->vcpus, index);
 }
 
+/* The clock of the year, by the instructions as of the last exit. */
+static int64_t counted_time(void *ctx)
+{
+    struct sq_vmm *vmm = ctx;
+
+    return 1767225600 + (int64_t)(sq_counter_get(
+               &vmm->vcpus.thread[0].metrics.insns) / 1000000000u);
+}
+
+/* What else would differ from run to run. */
+static int build_deterministic(struct sq_vmm *vmm, struct squib_error *err)
+{
+    const struct sq_vm_spec *s = &vmm->spec;
+    uint8_t id[16] = {0};
+
+    if (!s->deterministic)
+        return 0;
+    if (s->drive_count || s->net_count || s->pmem_count || s->rng ||
+        s->balloon)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "a deterministic machine has no drives, networks, "
+                          "entropy device or balloon\n  do: use the built-in "
+                          "root, without --net");
+    vmm->devices.legacy.rtc.config.now = counted_time;
+    vmm->devices.legacy.rtc.config.ctx = vmm;
+    memcpy(id, &s->seed, sizeof(s->seed));
+    return sq_vmgenid_set(&vmm->devices.vmgenid, id, err);
+}
+
+static void in_turn(void *ctx, bool run)
+{
+    struct sq_vmm *vmm = ctx;
+
+    if (run)
+        sq_poller_hold(vmm->env.poller);
+    else
+        sq_poller_release(vmm->env.poller);
+}
+
 static void vcpu_changed(void *ctx, uint32_t index)
 {
     struct sq_vmm *vmm = ctx;
@@ -327,6 +370,7 @@ static int build_vcpus(struct sq_vmm *vmm, struct squib_error *err)
             .pio = &vmm->devices.pio,
             .stop = stop_vm,
             .command = obey,
+            .in_turn = vmm->spec.deterministic ? in_turn : NULL,
             .ctx = vmm,
         };
     rc = build_calls(vmm, &config, err);
@@ -341,6 +385,7 @@ int sq_vmm_build(struct sq_vmm *vmm, struct squib_error *err)
 {
     static int (*const steps[])(struct sq_vmm *, struct squib_error *) = {
         check_cpu, build_console, build_memory, build_vm, build_devices,
+        build_deterministic,
         build_input, build_kernel, build_vcpus,
     };
 

@@ -98,6 +98,9 @@ struct sq_vm_spec {
     enum sq_shm_pages pages;
     struct sq_cpu_template cpu;
     bool pci; /* virtio devices on a PCI bus; else each in an MMIO slot */
+    bool deterministic; /* as struct squib_vm_config; no drives, networks */
+    uint64_t seed;
+    uint64_t translations_max;
     struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
     uint32_t drive_count;
     struct sq_net_spec nets[SQ_SPEC_NETS_MAX];

@@ -160,8 +160,14 @@ void sq_dispatch_run(const struct sq_dispatch *d, struct squib_vcpu *vcpu,
     uint32_t index = squib_vcpu_index(vcpu);
 
     for (;;) {
-        struct squib_exit *e = squib_vcpu_run(vcpu);
+        struct squib_exit *e;
 
+        if (d->in_turn)
+            d->in_turn(d->ctx, true);
+        e = squib_vcpu_run(vcpu);
+        if (d->in_turn)
+            d->in_turn(d->ctx, false);
+        sq_counter_set(&metrics->insns, squib_vcpu_insn_count(vcpu));
         if ((unsigned)e->kind >= SQUIB_EXIT_COUNT) {
             sq_counter_add(&metrics->exits_unknown, 1);
             d->stop(d->ctx, SQ_OUTCOME_INTERNAL_ERROR,
@@ -173,6 +179,11 @@ void sq_dispatch_run(const struct sq_dispatch *d, struct squib_vcpu *vcpu,
         case NEXT_RUN:
             break;
         case NEXT_PARK:
+            /* What waits for the guest comes before the next timer. */
+            if (d->in_turn && e->idle.deadline_ns != SQUIB_DEADLINE_NONE) {
+                d->in_turn(d->ctx, true);
+                d->in_turn(d->ctx, false);
+            }
             squib_vcpu_park(vcpu, e->idle.deadline_ns);
             /* Park may have taken a cancel: look at the command too. */
             /* fall through */

@@ -39,6 +39,9 @@ struct sq_dispatch {
     /* Obeys vCPU `index`'s command word: may block while it is to pause.
      * False: end the loop. */
     bool (*command)(void *ctx, uint32_t index);
+    /* NULL, or for deterministic machines: called before the guest runs,
+     * when it waits until nothing else has anything to do, and after. */
+    void (*in_turn)(void *ctx, bool run);
     void *ctx;
 };
 

@@ -24,6 +24,11 @@ static inline void sq_counter_add(struct sq_counter *c, uint64_t n)
                           memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+static inline void sq_counter_set(struct sq_counter *c, uint64_t n)
+{
+    atomic_store_explicit(&c->n, n, memory_order_relaxed);
+}
+
 static inline uint64_t sq_counter_get(const struct sq_counter *c)
 {
     return atomic_load_explicit(&c->n, memory_order_relaxed);
@@ -37,7 +42,7 @@ struct sq_vcpu_metrics {
     struct sq_counter mmio_unclaimed; /* no device answered */
     struct sq_counter pio_unclaimed;
     struct sq_counter hypercalls_unknown;
-    struct sq_counter insns; /* set when the vCPU ends, if counted */
+    struct sq_counter insns; /* as of its last exit, if counted */
     struct sq_latency pio[2], mmio[2]; /* in the device: reads, writes */
 };
 

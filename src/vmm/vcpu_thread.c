@@ -110,7 +110,6 @@ static void *thread_main(void *arg)
         if (sq_vcpus_obey(set, t->index)) {
             sq_dispatch_run(&set->config.dispatch[t->index], vcpu,
                             &t->metrics);
-            sq_counter_add(&t->metrics.insns, squib_vcpu_insn_count(vcpu));
             if (vcpu->ops->summary)
                 vcpu->ops->summary(vcpu, t->summary, sizeof(t->summary));
         }

@@ -58,6 +58,8 @@ void sq_vmm_free(struct sq_vmm *vmm)
     if (!vmm)
         return;
     sq_lifecycle_stop(&vmm->life, SQ_OUTCOME_KILLED, NULL);
+    if (vmm->spec.deterministic)
+        sq_poller_hold_no_more(vmm->env.poller);
     sq_undo_all(&vmm->undo);
     sq_lifecycle_destroy(&vmm->life);
     free(vmm);
@@ -107,6 +109,8 @@ void sq_vmm_stop(struct sq_vmm *vmm, enum sq_outcome_kind kind,
         return;
     sq_console_close(&vmm->console);
     sq_vcpus_command(&vmm->vcpus, SQ_VCPU_STOP);
+    if (vmm->spec.deterministic)
+        sq_poller_hold_no_more(vmm->env.poller);
 }
 
 enum squib_phase sq_vmm_phase(struct sq_vmm *vmm)

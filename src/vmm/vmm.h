@@ -115,7 +115,7 @@ struct sq_vmm_metrics {
     uint64_t exits[SQUIB_EXIT_COUNT];
     uint64_t mmio_writes, pio_writes;
     uint64_t mmio_unclaimed, pio_unclaimed, hypercalls_unknown;
-    uint64_t insns; /* 0 while running or when not counted */
+    uint64_t insns; /* up to each vCPU's last exit; 0 when not counted */
     uint64_t uart_sent, uart_received; /* bytes */
     uint64_t i8042_reads, i8042_writes, i8042_resets;
     /* Bytes of console output: nobody took them; the limit was reached. */

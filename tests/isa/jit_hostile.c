@@ -324,7 +324,6 @@ static void run(struct machine *m, const struct scene *s)
 {
     struct squib_error e;
 
-    memcpy(m->ram, image, RAM_LEN);
     start_state(&m->st, s);
     if (squib_vcpu_set_state(m->vcpu[0],
                              SQUIB_STATE_REGS | SQUIB_STATE_SYSTEM, &m->st,
@@ -417,6 +416,7 @@ static void play(const struct scene *s)
         return;
     for (unsigned v = 0; v < VARIANTS; v++) {
         make(&m[v > 0], variants[v], 1);
+        memcpy(m[v > 0].ram, image, RAM_LEN);
         run(&m[v > 0], s);
         failed = 0;
         if (m[v > 0].last == SQUIB_EXIT_CANCELED)

@@ -251,7 +251,7 @@ bool sq_soft_irqchip_read(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
     } else if (sq_lapic_mmio_gpa(c->lapic, &lapic_gpa) &&
                gpa - lapic_gpa < 4096) {
         sq_lapic_mmio_read(c->lapic, (uint32_t)(gpa - lapic_gpa) & ~15u, &v,
-                           sq_now_ns());
+                           sq_x86_now(c));
         v >>= gpa % 16 < 4 ? gpa % 4 * 8 : 0;
     } else {
         return false;
@@ -288,7 +288,7 @@ bool sq_soft_irqchip_write(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
                              (uint32_t)(gpa - SQ_IOAPIC_DEFAULT_GPA), v);
     else
         sq_lapic_mmio_write(c->lapic, (uint32_t)(gpa - lapic_gpa), v,
-                            sq_now_ns());
+                            sq_x86_now(c));
     c->budget = 0;
     sq_x86_irq_recheck(c);
     return true;
@@ -334,7 +334,7 @@ static int vm_new(const struct squib_vm_config *config,
     vm->base.ops = &vm_ops;
     vm->base.mem = mem;
     vm->base.config = *config;
-    vm->start_ns = sq_now_ns();
+    vm->start_ns = config->deterministic ? 0 : sq_now_ns();
     vm->jit_heat = jit_heat;
     vm->level = level;
     pthread_mutex_init(&vm->lock, NULL);
@@ -357,7 +357,7 @@ static uint64_t soft_caps(void)
 {
     return SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP | SQUIB_CAP_DIRTY_LOG |
            SQUIB_CAP_INSN_COUNT | SQUIB_CAP_VCPU_EXITS |
-           SQUIB_CAP_READONLY_MEM;
+           SQUIB_CAP_READONLY_MEM | SQUIB_CAP_DETERMINISTIC;
 }
 
 static uint64_t soft_caps_one(void)

@@ -8,7 +8,6 @@
 #include "backends/soft/x86_64/msr.h"
 #include "backends/soft/x86_64/seg.h"
 #include "base/err.h"
-#include "os/clock.h"
 
 /* MSRs that a saved state carries; the TSC comes first, because the
  * deadline means a point on it. FS, GS and EFER are in other parts. */
@@ -67,7 +66,7 @@ int sq_soft_get_state(struct squib_vcpu *vcpu, uint32_t parts,
     if (parts & SQUIB_STATE_LAPIC) {
         memset(st->lapic, 0, sizeof(st->lapic));
         if (c->lapic)
-            sq_lapic_export(c->lapic, st->lapic, sq_now_ns());
+            sq_lapic_export(c->lapic, st->lapic, sq_x86_now(c));
     }
     if (parts & SQUIB_STATE_EVENTS) {
         st->run_state = c->run_state;
@@ -194,7 +193,7 @@ int sq_soft_set_state(struct squib_vcpu *vcpu, uint32_t parts,
         }
     }
     if (parts & SQUIB_STATE_LAPIC && c->lapic &&
-        sq_lapic_import(c->lapic, st->lapic, sq_now_ns(), err))
+        sq_lapic_import(c->lapic, st->lapic, sq_x86_now(c), err))
         return sq_err_set(err, SQUIB_E_INVAL,
                           "vCPU state: the local APIC page is not valid");
     if (parts & SQUIB_STATE_EVENTS) {

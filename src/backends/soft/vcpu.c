@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/soft/vcpu.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/deterministic.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/x87.h"
@@ -39,7 +42,10 @@ static void soft_park(struct squib_vcpu *vcpu, uint64_t deadline_ns)
     /* Say that we sleep, then look once more; a kick does it the other way
      * round, so one of us sees the other. */
     atomic_store(&v->parked, true);
-    if (!atomic_load(&v->cpu.attn))
+    if (v->cpu.det && deadline_ns != SQUIB_DEADLINE_NONE) {
+        if (!atomic_load(&v->cpu.attn))
+            sq_det_skip_to(&v->cpu, deadline_ns);
+    } else if (!atomic_load(&v->cpu.attn))
         sq_wake_wait(&v->wake, deadline_ns);
     atomic_store(&v->parked, false);
 }
@@ -62,14 +68,35 @@ static uint64_t soft_insn_count(const struct squib_vcpu *vcpu)
         ->cpu.icount;
 }
 
-static void soft_summary(const struct squib_vcpu *vcpu, char *text,
-                         size_t len)
+static void translations(const struct sq_x86_cpu *c, char *text, size_t len)
+{
+    struct sq_jit_made m = {0};
+    uint64_t made = sq_jit_made(c, &m);
+
+    snprintf(text, len, "%llu blocks translated, the last one at %#llx "
+             "(physical %#llx, %u bytes, %s mode)", (unsigned long long)made,
+             (unsigned long long)m.rip, (unsigned long long)m.pa, m.len,
+             m.user ? "user" : "kernel");
+}
+
+static void soft_summary(struct squib_vcpu *vcpu, char *text, size_t len)
 {
     const struct sq_x86_cpu *c =
-        &SQ_CONTAINER_OF(vcpu, const struct sq_soft_vcpu, base)->cpu;
+        &SQ_CONTAINER_OF(vcpu, struct sq_soft_vcpu, base)->cpu;
+    size_t used;
+
+    text[0] = '\0';
 
     if (c->lockstep)
         sq_lockstep_summary(c, text, len);
+    else if (vcpu->vm->config.translations_max)
+        translations(c, text, len);
+    used = strlen(text);
+    if (c->det && used < len)
+        snprintf(text + used, len - used, "%sstate hash %016llx after %llu "
+                 "instructions", used ? "; " : "",
+                 (unsigned long long)sq_det_hash(vcpu),
+                 (unsigned long long)c->icount);
 }
 
 #define STACK_LEN (256u << 10)
@@ -95,6 +122,7 @@ static void undo_new(struct sq_soft_vcpu *v)
 {
     if (v->cpu.lapic)
         sq_lapic_fini(v->cpu.lapic);
+    sq_det_free(&v->cpu);
     sq_lockstep_free(&v->cpu);
     sq_jit_free(&v->cpu);
     sq_block_cache_free(v->cpu.blocks);
@@ -183,7 +211,13 @@ int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
         rc = sq_jit_new(&v->cpu, vm->jit_heat, vm->lockstep ? err : NULL);
     if (vm->lockstep && !rc)
         rc = sq_lockstep_new(&v->cpu, err);
-    if (vm->lockstep && rc) {
+    if (!vm->lockstep)
+        rc = 0;
+    if (!rc && vm->base.config.translations_max)
+        sq_jit_limit(&v->cpu, vm->base.config.translations_max);
+    if (!rc && vm->base.config.deterministic)
+        rc = sq_det_new(&v->cpu, vm->base.config.seed, err);
+    if (rc) {
         undo_new(v);
         return rc;
     }

@@ -5,9 +5,23 @@
 #include "backends/soft/x86_64/msr.h"
 #include "os/clock.h"
 
+uint64_t sq_x86_now(const struct sq_x86_cpu *c)
+{
+    return SQ_LIKELY(!c->det) ? sq_now_ns() : c->icount + c->det->skipped_ns;
+}
+
+uint64_t sq_x86_tsc_at(const struct sq_x86_cpu *c,
+                       const struct sq_x86_insn *i)
+{
+    uint64_t rest = c->block->n - (uint64_t)(i - c->block->insn);
+
+    /* The count is ahead, by the rest of the block. */
+    return sq_x86_tsc(c) - (c->det ? rest : 0);
+}
+
 uint64_t sq_x86_tsc(const struct sq_x86_cpu *c)
 {
-    return sq_now_ns() - c->tsc_offset;
+    return sq_x86_now(c) - c->tsc_offset;
 }
 
 /* Plain 64-bit storage: index, place, and whether it holds an address. */
@@ -67,7 +81,7 @@ int sq_x86_msr_read(struct sq_x86_cpu *c, uint32_t index, uint64_t *v)
     if (index == SQ_LAPIC_MSR_BASE || index == SQ_LAPIC_MSR_TSC_DEADLINE ||
         (index >= SQ_LAPIC_MSR_X2_FIRST && index <= SQ_LAPIC_MSR_X2_LAST)) {
         if (c->lapic)
-            return sq_lapic_msr_read(c->lapic, index, v, sq_now_ns());
+            return sq_lapic_msr_read(c->lapic, index, v, sq_x86_now(c));
         *v = 0;
         return index == SQ_LAPIC_MSR_BASE ? 0 : -1;
     }
@@ -114,7 +128,7 @@ static int set_efer(struct sq_x86_cpu *c, uint64_t v)
  * between them, which is one (Linux Documentation, virt/kvm/x86/msr). */
 static void publish_system_time(struct sq_x86_cpu *c)
 {
-    uint64_t gpa = c->kvm_system_time & ~1ull, now = sq_now_ns();
+    uint64_t gpa = c->kvm_system_time & ~1ull, now = sq_x86_now(c);
     uint8_t page[32] = {0};
 
     c->kvm_clock_version += 2;
@@ -129,7 +143,8 @@ static void publish_system_time(struct sq_x86_cpu *c)
 
 static void publish_wall_clock(struct sq_x86_cpu *c)
 {
-    uint64_t boot = sq_wall_ns() - (sq_now_ns() - c->vm->start_ns);
+    uint64_t boot = c->det ? SQ_DET_DATE_S * 1000000000u
+                           : sq_wall_ns() - (sq_now_ns() - c->vm->start_ns);
     uint8_t data[12];
 
     sq_st32(data, 2);
@@ -172,16 +187,16 @@ int sq_x86_msr_write(struct sq_x86_cpu *c, uint32_t index, uint64_t v)
             atomic_fetch_and(&c->attn, ~(uint32_t)ATTN_PURGE);
             sq_x86_handle_purge(c);
         }
-        bad = sq_lapic_msr_write(c->lapic, index, v, sq_now_ns());
+        bad = sq_lapic_msr_write(c->lapic, index, v, sq_x86_now(c));
         c->budget = 0; /* deadlines may have changed */
         sq_x86_irq_recheck(c);
         return bad;
     }
     switch (index) {
     case MSR_TSC:
-        c->tsc_offset = sq_now_ns() - v;
+        c->tsc_offset = sq_x86_now(c) - v;
         if (c->lapic)
-            sq_lapic_tsc_changed(c->lapic, sq_now_ns());
+            sq_lapic_tsc_changed(c->lapic, sq_x86_now(c));
         return 0;
     case MSR_PAT:
         for (unsigned k = 0; k < 8; k++)

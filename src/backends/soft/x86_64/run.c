@@ -11,12 +11,12 @@
 
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/deterministic.h"
 #include "backends/soft/x86_64/flags.h"
 #include "backends/soft/x86_64/mem.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/seg.h"
 #include "backends/soft/x86_64/strings.h"
-#include "os/clock.h"
 
 /* Blocks between two looks at the clock: a few ten microseconds. */
 #define BUDGET 1024
@@ -266,7 +266,12 @@ again:
         return c->exit;
     }
     if (c->lapic && sq_lapic_next_deadline_ns(c->lapic) != UINT64_MAX)
-        sq_lapic_tick(c->lapic, sq_now_ns());
+        sq_lapic_tick(c->lapic, sq_x86_now(c));
+    if (SQ_UNLIKELY(c->det) && sq_det_plan(c)) {
+        atomic_fetch_or(&c->attn, attn & ATTN_IRQ);
+        c->exit->kind = SQUIB_EXIT_CANCELED;
+        return c->exit;
+    }
     if (!events(c))
         goto again;
     if (c->run_state != SQUIB_X86_RUNNABLE)

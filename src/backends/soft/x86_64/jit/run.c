@@ -106,7 +106,8 @@ static const void *go_on(struct sq_x86_cpu *c)
 
     c->js.xmm_back = false;
     if (!may_run(c) ||
-        atomic_load_explicit(&c->attn, memory_order_relaxed))
+        atomic_load_explicit(&c->attn, memory_order_relaxed) ||
+        (c->det && c->budget <= 0)) /* a timer was set */
         return c->jit->rx + c->jit->exit_clean;
     if (e->gva != gva || e->key != c->jc_key ||
         atomic_load_explicit(e->gen_at, memory_order_relaxed) != e->gen) {

@@ -77,7 +77,6 @@ static const char *const flag_files[] = {
     "tests/api/transport.cases", "tests/api/before_start.cases",
     "tests/api/running.cases", "tests/api/flags.sh",
     "tests/boot/config_file.sh", "tests/api/getting_started.sh",
-    "tests/api/hotplug.sh",
 };
 
 static unsigned bad;

@@ -279,10 +279,7 @@ bool sq_soft_irqchip_write(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
         return true;
     memcpy(&v, data, 4);
     /* An IPI must not overtake what this vCPU wrote (block.h). */
-    if (atomic_load(&c->attn) & ATTN_PURGE) {
-        atomic_fetch_and(&c->attn, ~(uint32_t)ATTN_PURGE);
-        sq_x86_handle_purge(c);
-    }
+    sq_x86_answer_purge(c);
     if (is_ioapic)
         sq_ioapic_mmio_write(&vm->ioapic,
                              (uint32_t)(gpa - SQ_IOAPIC_DEFAULT_GPA), v);

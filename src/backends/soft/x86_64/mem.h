@@ -228,6 +228,9 @@ void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva);
 bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa);
 /* ATTN_PURGE: another vCPU decoded code on a page that we may write. */
 void sq_x86_handle_purge(struct sq_x86_cpu *c);
+/* The same, if ATTN_PURGE is set: before entries go or an interrupt is sent,
+ * whoever asked is to hear that we may have written meanwhile. */
+void sq_x86_answer_purge(struct sq_x86_cpu *c);
 
 /* An entry that serves nothing. */
 void sq_x86_tlb_clear(struct sq_tlb_entry *e, size_t k);

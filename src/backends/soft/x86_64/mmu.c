@@ -97,6 +97,14 @@ static bool large_seen(const struct sq_x86_cpu *c, uint64_t gva,
     return c->large[h >> 6 & 15] >> (h & 63) & 1;
 }
 
+void sq_x86_answer_purge(struct sq_x86_cpu *c)
+{
+    if (SQ_LIKELY(!(atomic_load(&c->attn) & ATTN_PURGE)))
+        return;
+    atomic_fetch_and(&c->attn, ~(uint32_t)ATTN_PURGE);
+    sq_x86_handle_purge(c);
+}
+
 static void flush_all(struct sq_x86_cpu *c)
 {
     memset(c->large, 0, sizeof(c->large));
@@ -138,6 +146,7 @@ static void flush_local(struct sq_x86_cpu *c, unsigned u)
 
 void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
 {
+    sq_x86_answer_purge(c);
     if (keep_global) {
         flush_local(c, 0);
         flush_local(c, 1);
@@ -192,6 +201,7 @@ void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
     static const uint8_t shifts[] = {21, 22, 30};
     size_t k = gva >> 12 & (SQ_TLB_SIZE - 1);
 
+    sq_x86_answer_purge(c);
     for (size_t s = 0; s < sizeof(shifts); s++)
         if (SQ_UNLIKELY(large_seen(c, gva, shifts[s])))
             flush_large(c, gva, shifts[s]);
@@ -310,6 +320,9 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
                      &w, &error))
         page_fault(c, i, gva, error);
     large_note(c, gva, w.shift);
+    /* Only this entry: the instruction may hold pointers of others. */
+    if (SQ_UNLIKELY(atomic_load(&c->attn) & ATTN_PURGE))
+        purge_code(c, e, k, NULL);
     sq_x86_tlb_clear(e, k);
     c->tlb_used[user][k / 64] |= 1ull << (k & 63);
     e->gpa = w.gpa | w.global;

@@ -184,10 +184,7 @@ int sq_x86_msr_write(struct sq_x86_cpu *c, uint32_t index, uint64_t v)
         if (!c->lapic)
             return -1;
         /* An IPI must not overtake what this vCPU wrote (block.h). */
-        if (atomic_load(&c->attn) & ATTN_PURGE) {
-            atomic_fetch_and(&c->attn, ~(uint32_t)ATTN_PURGE);
-            sq_x86_handle_purge(c);
-        }
+        sq_x86_answer_purge(c);
         bad = sq_lapic_msr_write(c->lapic, index, v, sq_x86_now(c));
         c->budget = 0; /* deadlines may have changed */
         sq_x86_irq_recheck(c);

@@ -98,6 +98,7 @@ void sq_x86_tlb_switch(struct sq_x86_cpu *c, uint16_t from, uint16_t to,
         sq_x86_tlb_flush(c, true);
         return;
     }
+    sq_x86_answer_purge(c);
     x->valid = true;
     x->pcid = from;
     x->since = ++c->context_clock;
@@ -119,6 +120,7 @@ void sq_x86_tlb_switch(struct sq_x86_cpu *c, uint16_t from, uint16_t to,
 
 void sq_x86_tlb_forget(struct sq_x86_cpu *c, int pcid)
 {
+    sq_x86_answer_purge(c);
     for (size_t k = 0; k < SQ_ARRAY_LEN(c->context); k++)
         if (pcid < 0 || c->context[k].pcid == pcid)
             c->context[k].valid = false;

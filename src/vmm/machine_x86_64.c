@@ -56,7 +56,8 @@ static int build_testdev(struct sq_devices *devices,
 
     for (uint32_t i = 0; i < SQ_TESTDEV_LINES; i++)
         config.line[i] = sq_devices_line(env, i);
-    rc = sq_testdev_init(&devices->testdev, &config, &devices->pio, err);
+    rc = sq_testdev_init(&devices->testdev, &config, &devices->pio,
+                         &devices->mmio, err);
     if (rc)
         return rc;
     if (!sq_undo_push(env->undo, fini_testdev, devices))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dev/legacy/testdev.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -35,6 +36,25 @@ static void exit_write(void *dev, uint64_t off, const uint8_t *data,
 static const struct sq_bus_ops exit_ops = {none_read, exit_write};
 
 /* --- latches and lines ------------------------------------------------- */
+
+static void mem_read(void *dev, uint64_t off, uint8_t *data, unsigned len)
+{
+    struct sq_testdev *t = dev;
+
+    pthread_mutex_lock(&t->lock);
+    memcpy(data, t->mem + off, len);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void mem_write(void *dev, uint64_t off, const uint8_t *data,
+                      unsigned len)
+{
+    struct sq_testdev *t = dev;
+
+    pthread_mutex_lock(&t->lock);
+    memcpy(t->mem + off, data, len);
+    pthread_mutex_unlock(&t->lock);
+}
 
 static void latch_read(void *dev, uint64_t off, uint8_t *data, unsigned len)
 {
@@ -93,6 +113,7 @@ static void line_write(void *dev, uint64_t off, const uint8_t *data,
         sq_irq_set(&t->config.line[off], value(data, len) != 0);
 }
 
+static const struct sq_bus_ops mem_ops = {mem_read, mem_write};
 static const struct sq_bus_ops latch_ops = {latch_read, latch_write};
 static const struct sq_bus_ops flush_ops = {none_read, sink_write};
 static const struct sq_bus_ops byte_ops = {byte_read, byte_write};
@@ -171,18 +192,27 @@ static const struct {
 
 int sq_testdev_init(struct sq_testdev *t,
                     const struct sq_testdev_config *config,
-                    struct sq_bus *ports, struct squib_error *err)
+                    struct sq_bus *ports, struct sq_bus *mmio,
+                    struct squib_error *err)
 {
     int rc;
 
     memset(t, 0, sizeof(*t));
     t->config = *config;
+    t->mem = calloc(1, SQ_TESTDEV_MEM_LEN);
+    if (!t->mem)
+        return sq_err_set(err, SQUIB_E_NOMEM, "test device: no memory");
     rc = pthread_mutex_init(&t->lock, NULL);
-    if (rc)
+    if (rc) {
+        free(t->mem);
         return sq_err_os(err, SQUIB_E_OS, rc, "test device: no lock");
+    }
     for (size_t i = 0; i < SQ_ARRAY_LEN(ports_of) && !rc; i++)
         rc = sq_bus_add(ports, ports_of[i].name, ports_of[i].port,
                         ports_of[i].len, ports_of[i].ops, t, err);
+    if (!rc)
+        rc = sq_bus_add(mmio, "test memory", SQ_TESTDEV_MEM_GPA,
+                        SQ_TESTDEV_MEM_LEN, &mem_ops, t, err);
     if (rc)
         sq_testdev_fini(t);
     return rc;
@@ -191,4 +221,5 @@ int sq_testdev_init(struct sq_testdev *t,
 void sq_testdev_fini(struct sq_testdev *t)
 {
     pthread_mutex_destroy(&t->lock);
+    free(t->mem);
 }

@@ -7,6 +7,8 @@
  *   0xe4, 0xe8 pc-testdev: "flush a page", which needs nothing here; one
  *              more byte that can be read back
  *   0x2000..   pc-testdev: a port for each interrupt line, its level
+ *   0xff000000 (memory) pc-testdev: 64 KiB that keep what is written, each
+ *              access an exit
  *   0x510      fw_cfg: signature, size of memory, number of CPUs
  *
  * (QEMU docs/specs/fw_cfg.rst; hw/misc/debugexit.c, pc-testdev.c for the
@@ -24,6 +26,8 @@
 #include "dev/bus.h"
 
 #define SQ_TESTDEV_LINES 24
+#define SQ_TESTDEV_MEM_GPA 0xff000000u
+#define SQ_TESTDEV_MEM_LEN 0x10000u
 
 struct sq_testdev_config {
     uint64_t mem_len; /* bytes of RAM */
@@ -38,15 +42,17 @@ struct sq_testdev {
     struct sq_testdev_config config;
     pthread_mutex_t lock; /* a leaf, of all below */
     uint8_t latch[4], byte[4];
+    uint8_t *mem; /* SQ_TESTDEV_MEM_LEN bytes */
     uint16_t key; /* of fw_cfg */
     uint32_t at;  /* bytes of it that were read */
 };
 
-/* Adds itself to `ports`. On error nothing needs to be undone but the bus's
- * entries, which must not be used. */
+/* Adds itself to both buses. On error nothing needs to be undone but the
+ * buses' entries, which must not be used. */
 int sq_testdev_init(struct sq_testdev *t,
                     const struct sq_testdev_config *config,
-                    struct sq_bus *ports, struct squib_error *err);
+                    struct sq_bus *ports, struct sq_bus *mmio,
+                    struct squib_error *err);
 void sq_testdev_fini(struct sq_testdev *t);
 
 #endif

@@ -42,6 +42,7 @@ struct exam {
     struct sq_vm_spec spec;
     unsigned long long timeout_ns; /* 0: none */
     bool verbose, help;
+    const char *name; /* of the backend */
     const struct squib_backend *backend;
     struct sq_poller *poller;
     struct sq_signals signals;
@@ -58,8 +59,8 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
 
     switch (option->id) {
     case O_BACKEND:
-        return sq_spec_set(s->backend, sizeof(s->backend), "--backend",
-                           value, err);
+        x->name = value;
+        return 0;
     case O_CPUS:
         return sq_parse_u32("--cpus", value, &s->vcpus, err);
     case O_MEMORY:
@@ -142,8 +143,7 @@ static int run(struct exam *x, struct squib_error *err)
         x->poller = NULL;
         return rc;
     }
-    rc = squib_backend_choose(x->spec.backend, &x->backend, why, sizeof(why),
-                              err);
+    rc = squib_backend_choose(x->name, &x->backend, why, sizeof(why), err);
     if (rc)
         return rc;
     if (x->verbose)
@@ -201,6 +201,7 @@ int sq_verb_exam(int argc, char *argv[])
         return status;
     sq_spec_init(&x->spec);
     x->spec.mem_mib = MEM_MIB;
+    x->name = "auto";
     x->spec.serial = SQ_SERIAL_STDIO;
     x->spec.test_device = true;
     x->timeout.fn = on_timeout;

@@ -44,7 +44,7 @@ expected() { # CPUs, MiB, KiB above 1 MiB, modules' lines, arguments
     printf '%s\n' "magic 2badb002" "paging and protection 00000001" \
         "flags 00000245" "lower KiB 0000027f" "upper KiB $3" \
         "mapped KiB $3"
-    printf "$4"
+    printf %b "$4"
     printf '%s\n' squib "bss 00000000" "signature 554d4551" "CPUs 0000000$1" \
         "MiB $2" "latch 12345678" "device 33445566" "arguments:$5"
 }

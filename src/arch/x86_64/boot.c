@@ -5,9 +5,9 @@
  * A kernel with a PVH note is entered in 32-bit mode with the address of
  * hvm_start_info in EBX (Xen docs/misc/pvh.pandoc and its public header
  * arch-x86/hvm/start_info.h). A multiboot kernel is entered alike (Multiboot
- * Specification 0.6.96, chapters 3.2 and 3.3). Any other is taken for a Linux image and
- * entered in 64-bit mode at its ELF entry with the zero page in RSI (Linux
- * Documentation/arch/x86/boot.rst, "64-bit boot protocol", and
+ * Specification 0.6.96, chapters 3.2 and 3.3). Any other is taken for a
+ * Linux image and entered in 64-bit mode at its ELF entry with the zero page
+ * in RSI (Linux Documentation/arch/x86/boot.rst, "64-bit boot protocol", and
  * zero-page.rst for the offsets).
  */
 #include "arch/x86_64/machine.h"

@@ -7,9 +7,10 @@
  *   0xe4, 0xe8 pc-testdev: "flush a page", which needs nothing here; one
  *              more byte that can be read back
  *   0x2000..   pc-testdev: a port for each interrupt line, its level
- *   0xff000000 (memory) pc-testdev: 64 KiB that keep what is written, each
- *              access an exit
  *   0x510      fw_cfg: signature, size of memory, number of CPUs
+ *
+ * and in memory, at 0xff000000, pc-testdev's 64 KiB that keep what is written
+ * although each access goes to the device.
  *
  * (QEMU docs/specs/fw_cfg.rst; hw/misc/debugexit.c, pc-testdev.c for the
  * interface.) Machines have none of it unless they are asked to.

@@ -346,7 +346,9 @@ static int dry_run(struct run *r, const struct sq_agent_command *command,
 
     if (!spec)
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
-    alone.flags = SQ_AGENT_RUN_STDIN | SQ_AGENT_RUN_TTY;
+    /* The console is a terminal, but must not control the command: the
+     * kernel drops a terminal's output when what it controls ends. */
+    alone.flags = SQ_AGENT_RUN_STDIN;
     rc = prepare(r, &alone, boot, spec, err);
     if (!rc)
         rc = sq_dry_run_print(boot, spec, err);

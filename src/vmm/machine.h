@@ -20,7 +20,7 @@
 
 struct sq_machine_ops;
 
-#define SQ_MACHINE_HYPERCALLS_MAX 16
+#define SQ_MACHINE_HYPERCALLS_MAX 24
 
 struct sq_machine {
     const struct sq_machine_ops *ops;

@@ -40,7 +40,6 @@ static const struct remark {
      "accepted, and changes nothing in the guest"},
     {"PATCH /machine-config", "cpu_template", DIFFERS,
      "where upstream has the template, the start refuses it"},
-    {"PUT /drives/{id}", "socket", REFUSED, "no vhost-user"},
     {"PUT /drives/{id}", "drive_id", DIFFERS, "at most 64 bytes"},
     {"PUT /drives/{id}", "partuuid", DIFFERS, "at most 63 bytes"},
     {"PUT /network-interfaces/{id}", "iface_id", DIFFERS,
@@ -77,7 +76,6 @@ static const char *const flag_files[] = {
     "tests/api/transport.cases", "tests/api/before_start.cases",
     "tests/api/running.cases", "tests/api/flags.sh",
     "tests/boot/config_file.sh", "tests/api/getting_started.sh",
-    "tests/api/hotplug.sh",
 };
 
 static unsigned bad;

@@ -223,9 +223,8 @@ if ended "$what" 0; then
 fi
 what="a CPU template that the software CPU cannot have"
 if [ "$backend" = soft ]; then
-    # AVX
-    sed -i "s/0b$bits/0b1$(echo "$bits" | cut -c 5- | tr 0 x)/" \
-        "$work/cpu.json"
+    # VMX
+    sed -i "s/0b$bits/0bxxxxxxxxxxxxxxxxxxxxxxxxxx1xxxxx/" "$work/cpu.json"
     serve </dev/null
     complains "$what" 1 "does not have bits" "leave them"
 fi

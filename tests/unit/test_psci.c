@@ -23,6 +23,7 @@
 #include "dev/legacy/pl031.h"
 #include "os/clock.h"
 #include "os/poller.h"
+#include "vmm/machine.h"
 #include "vmm/vmm.h"
 
 #define SECOND 1000000000ull
@@ -105,6 +106,7 @@ static void asks(void **state)
 {
     struct fixture *f = *state;
 
+    assert_true(sq_psci_row_count <= SQ_MACHINE_HYPERCALLS_MAX);
     assert_int_equal(call(f, 0, VERSION, 0, 0, 0), 0x10001);
     assert_int_equal(call(f, 0, SMCCC_VERSION, 0, 0, 0), 0x10001);
     assert_int_equal(call(f, 0, MIGRATE_INFO, 0, 0, 0), 2);

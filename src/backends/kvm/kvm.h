@@ -70,7 +70,7 @@ struct sq_kvm_gic {
     struct squib_aarch64_gic config;
     pthread_mutex_t lock; /* all below; leaf */
     uint32_t vcpus;       /* that exist */
-    bool ready;
+    atomic_bool ready;    /* finished; also read without the lock */
     uint32_t level[8]; /* of lines that were raised before it was ready */
 };
 

@@ -100,10 +100,10 @@ static int finish_gic(struct sq_kvm_vm *vm, struct squib_error *err)
 
     if (rc)
         return rc;
-    vm->gic.ready = true;
     for (uint32_t i = 0; i < vm->gic.config.spis && !rc; i++)
         if (vm->gic.level[i / 32] >> i % 32 & 1)
             rc = set_line(vm, i, true, err);
+    atomic_store(&vm->gic.ready, true);
     return rc;
 }
 
@@ -131,6 +131,8 @@ static int vm_irq(struct squib_vm *base, uint32_t gsi, bool level,
     uint32_t bit = 1u << gsi % 32;
     int rc = 0;
 
+    if (atomic_load(&vm->gic.ready))
+        return set_line(vm, gsi, level, err);
     pthread_mutex_lock(&vm->gic.lock);
     if (vm->gic.ready)
         rc = set_line(vm, gsi, level, err);

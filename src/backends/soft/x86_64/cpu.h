@@ -332,6 +332,7 @@ struct sq_x86_posted { /* writes not yet returned as exits */
  * have skipped (deterministic.h). */
 struct sq_x86_det {
     uint64_t skipped_ns;
+    uint64_t ahead; /* of the running instruction: what is counted already */
     uint64_t until;  /* instruction count at which to look around */
     uint64_t pause;  /* and at which to return to the caller */
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);

@@ -10,12 +10,13 @@
 #include "backends/soft/x86_64/lockstep.h"
 #include "base/err.h"
 
-/* Blocks that surely end before that many instructions have retired. */
+/* How many more than one block surely end before that many instructions
+ * have retired. */
 static int32_t blocks_in(uint64_t insns)
 {
     uint64_t n = insns / SQ_BLOCK_INSNS_MAX;
 
-    return n > 1024 ? 1024 : (int32_t)n;
+    return n > 1024 ? 1024 : n ? (int32_t)n - 1 : 0;
 }
 
 static uint64_t left(const struct sq_x86_cpu *c)

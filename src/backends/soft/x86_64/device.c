@@ -25,6 +25,19 @@ static void describe(struct sq_x86_cpu *c, const struct sq_x86_access *a,
     }
 }
 
+/* The interrupt controllers' timers go by the time, which is exact. */
+static void exact_time(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    if (SQ_UNLIKELY(c->det))
+        c->det->ahead = i ? c->block->n - (uint64_t)(i - c->block->insn) : 0;
+}
+
+static void time_again(struct sq_x86_cpu *c)
+{
+    if (SQ_UNLIKELY(c->det))
+        c->det->ahead = 0;
+}
+
 /* --- reads ----------------------------------------------------------- */
 
 /* The instruction's exact place in time, to know its replay log again. */
@@ -90,7 +103,12 @@ void sq_x86_mmio_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     while (len) {
         unsigned n = len < 8 ? len : 8;
 
-        if (!sq_soft_irqchip_read(c->vm, c, gpa, dst, n)) {
+        bool done;
+
+        exact_time(c, i);
+        done = sq_soft_irqchip_read(c->vm, c, gpa, dst, n);
+        time_again(c);
+        if (!done) {
             uint64_t v = device_read(
                 c, i, (struct sq_x86_access){.where = gpa,
                                              .len = (uint8_t)n});
@@ -154,7 +172,12 @@ void sq_x86_mmio_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     while (len) {
         unsigned n = len < 8 ? len : 8;
 
-        if (sq_soft_irqchip_write(c->vm, c, gpa, src, n)) {
+        bool done;
+
+        exact_time(c, i);
+        done = sq_soft_irqchip_write(c->vm, c, gpa, src, n);
+        time_again(c);
+        if (done) {
             if (i)
                 sq_x86_stop_after(i); /* it may have sent an interrupt */
         } else {

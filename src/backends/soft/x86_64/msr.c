@@ -7,7 +7,8 @@
 
 uint64_t sq_x86_now(const struct sq_x86_cpu *c)
 {
-    return SQ_LIKELY(!c->det) ? sq_now_ns() : c->icount + c->det->skipped_ns;
+    return SQ_LIKELY(!c->det) ? sq_now_ns() : c->icount - c->det->ahead +
+                                             c->det->skipped_ns;
 }
 
 uint64_t sq_x86_tsc_at(const struct sq_x86_cpu *c,

@@ -3,6 +3,7 @@
  * Code memory, and the tables that find what is in it.
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,14 +40,24 @@ static void unmap_code(struct sq_jit *j)
     sq_code_free(j->rw, j->rx, SQ_JIT_CODE_LEN);
 }
 
+/* What __builtin_cpu_supports() of older compilers has no name for. */
+static bool host_has_rest_of_v3(void)
+{
+    enum { C1_MOVBE = 1 << 22, C1_F16C = 1 << 29, C81_LZCNT = 1 << 5 };
+    unsigned a, b, c1 = 0, c81 = 0, d;
+
+    return __get_cpuid(1, &a, &b, &c1, &d) &&
+           __get_cpuid(0x80000001, &a, &b, &c81, &d) && c1 & C1_MOVBE &&
+           c1 & C1_F16C && c81 & C81_LZCNT;
+}
+
 static uint8_t host_has(void)
 {
     uint8_t has = 0;
 
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-        __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt") &&
-        __builtin_cpu_supports("movbe"))
+        host_has_rest_of_v3())
         has |= SQ_JIT_V3;
     if (__builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul"))
         has |= SQ_JIT_AES;

@@ -12,7 +12,7 @@
 #define SELFMAG 4
 
 enum { EI_CLASS = 4, EI_DATA = 5, EI_NIDENT = 16 };
-enum { ELFCLASS64 = 2, ELFDATA2MSB = 2 };
+enum { ELFCLASS32 = 1, ELFCLASS64 = 2, ELFDATA2MSB = 2 };
 enum { ET_EXEC = 2, ET_DYN = 3 };
 enum { PT_LOAD = 1, PT_INTERP = 3, PT_NOTE = 4 };
 enum {

@@ -22,6 +22,8 @@ static const struct {
     {"run", "run a command in a fresh virtual machine", sq_verb_run},
     {"doctor", "check what squib needs here", sq_verb_doctor},
     {"kernel", "show or fetch the guest kernel", sq_verb_kernel},
+    {"exam", "run a program that tests the machine, with its test devices",
+     sq_verb_exam},
     {"serve", "Firecracker's command line (also: squib --no-api "
      "--config-file F)", sq_verb_serve},
     {"help", "show help, also for one verb", verb_help},

@@ -7,6 +7,7 @@
 int sq_verb_run(int argc, char *argv[]);
 int sq_verb_serve(int argc, char *argv[]);
 int sq_verb_doctor(int argc, char *argv[]);
+int sq_verb_exam(int argc, char *argv[]);
 int sq_verb_kernel(int argc, char *argv[]);
 
 #endif

@@ -119,6 +119,7 @@ struct sq_vm_spec {
     bool hotplug; /* memory that comes and goes while the guest runs */
     struct sq_virtio_mem_sizes hotplug_sizes;
     bool boot_timer;
+    bool test_device; /* dev/legacy/testdev.h; x86-64 guests only */
     enum sq_serial_mode serial;
     /* STDIO: output goes to this file or FIFO instead, and there is no
      * input. "": it does not. */

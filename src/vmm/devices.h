@@ -16,6 +16,7 @@
 #include "dev/host/vsock_unix.h"
 #include "dev/legacy/legacy.h"
 #include "dev/legacy/pl031.h"
+#include "dev/legacy/testdev.h"
 #include "dev/pci/bus.h"
 #include "dev/virtio/device.h"
 #include "mmds/mmds.h"
@@ -60,6 +61,7 @@ struct sq_devices {
     struct sq_legacy legacy;
     bool has_keyboard;
     struct sq_pl031 pl031;
+    struct sq_testdev testdev; /* if the spec has it; x86-64 */
     const struct sq_machine_layout *layout;
     /* In the order in which they came. */
     struct sq_virtio_device *slot[SQ_PCI_SLOTS];
@@ -91,6 +93,7 @@ struct sq_devices_env {
     /* The guest asks for it; a vCPU thread. */
     void (*shutdown)(void *ctx);
     void (*reset)(void *ctx);
+    void (*test_exit)(void *ctx, uint32_t value); /* of the test device */
     void (*boot_done)(void *ctx, uint64_t wall_ns, uint64_t cpu_ns);
     void *ctx;
     struct sq_mmds *mmds; /* or NULL */

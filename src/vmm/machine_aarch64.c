@@ -40,8 +40,13 @@ static int build_platform(struct sq_devices *devices,
     const struct sq_serial_config serial =
         sq_devices_serial(env, SQ_ARM64_SERIAL_SPI);
     const struct sq_pl031_config rtc = {0};
-    int rc = sq_serial_init(&devices->legacy.serial, &serial, err);
+    int rc;
 
+    if (env->spec->test_device)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "machines for arm64 have no test device"
+                          "\n  do: choose a backend with x86-64 guests");
+    rc = sq_serial_init(&devices->legacy.serial, &serial, err);
     if (rc)
         return rc;
     if (!sq_undo_push(env->undo, fini_serial, devices))

@@ -32,6 +32,39 @@ static void fini_legacy(void *ctx)
     sq_legacy_fini(&devices->legacy);
 }
 
+static void fini_testdev(void *ctx)
+{
+    struct sq_devices *devices = ctx;
+
+    sq_testdev_fini(&devices->testdev);
+}
+
+_Static_assert(SQ_TESTDEV_LINES == SQ_X86_IOAPIC_PINS,
+               "the test device reaches every line");
+
+static int build_testdev(struct sq_devices *devices,
+                         const struct sq_devices_env *env,
+                         struct squib_error *err)
+{
+    struct sq_testdev_config config = {
+        .mem_len = (uint64_t)env->spec->mem_mib << 20,
+        .vcpus = env->spec->vcpus,
+        .exit = env->test_exit,
+        .ctx = env->ctx,
+    };
+    int rc;
+
+    for (uint32_t i = 0; i < SQ_TESTDEV_LINES; i++)
+        config.line[i] = sq_devices_line(env, i);
+    rc = sq_testdev_init(&devices->testdev, &config, &devices->pio,
+                         &devices->mmio, err);
+    if (rc)
+        return rc;
+    if (!sq_undo_push(env->undo, fini_testdev, devices))
+        return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
+    return 0;
+}
+
 static int build_platform(struct sq_devices *devices,
                           const struct sq_devices_env *env,
                           struct squib_error *err)
@@ -54,7 +87,7 @@ static int build_platform(struct sq_devices *devices,
     devices->has_keyboard = true;
     if (!sq_undo_push(env->undo, fini_legacy, devices))
         return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
-    return 0;
+    return env->spec->test_device ? build_testdev(devices, env, err) : 0;
 }
 
 static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,

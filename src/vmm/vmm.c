@@ -40,6 +40,7 @@ int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
     vmm->machine.vcpus = spec->vcpus;
     vmm->ended.fn = on_ended;
     vmm->ended.ctx = vmm;
+    atomic_init(&vmm->test_status, SQ_VMM_NO_TEST_STATUS);
     sq_lifecycle_init(&vmm->life);
     rc = sq_vmm_build(vmm, err);
     if (rc) {
@@ -121,6 +122,11 @@ enum squib_phase sq_vmm_phase(struct sq_vmm *vmm)
 struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm)
 {
     return sq_lifecycle_outcome(&vmm->life);
+}
+
+int sq_vmm_test_status(struct sq_vmm *vmm)
+{
+    return atomic_load(&vmm->test_status);
 }
 
 bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm)

@@ -74,6 +74,11 @@ void sq_vmm_stop(struct sq_vmm *vmm, enum sq_outcome_kind kind,
 enum squib_phase sq_vmm_phase(struct sq_vmm *vmm);
 struct sq_outcome sq_vmm_outcome(struct sq_vmm *vmm);
 
+/* What the guest gave the test device (struct sq_vm_spec) as status: 1 to
+ * 255, odd; or that it has not. Any thread. */
+#define SQ_VMM_NO_TEST_STATUS (-1)
+int sq_vmm_test_status(struct sq_vmm *vmm);
+
 /* Presses Ctrl-Alt-Del; false when the guest does not read its keyboard.
  * Any thread. */
 bool sq_vmm_ctrl_alt_del(struct sq_vmm *vmm);

@@ -3,6 +3,8 @@
 #ifndef SQ_VMM_VMM_INTERNAL_H
 #define SQ_VMM_VMM_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "vmm/console.h"
 #include "vmm/devices.h"
 #include "vmm/dispatch.h"
@@ -29,6 +31,7 @@ struct sq_vmm {
     struct sq_dispatch dispatch[SQUIB_VCPUS_MAX];
     struct sq_hypercall calls[SQUIB_VCPUS_MAX][SQ_MACHINE_HYPERCALLS_MAX];
     struct sq_vcpus vcpus;
+    _Atomic int test_status;
     struct sq_work ended; /* posted by the last vCPU thread */
 };
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading a guest: two protocols over one memory map.
+ * Loading a guest: three protocols over one memory map.
  *
  * A kernel with a PVH note is entered in 32-bit mode with the address of
  * hvm_start_info in EBX (Xen docs/misc/pvh.pandoc and its public header
- * arch-x86/hvm/start_info.h). Any other is taken for a Linux image and
- * entered in 64-bit mode at its ELF entry with the zero page in RSI (Linux
- * Documentation/arch/x86/boot.rst, "64-bit boot protocol", and
+ * arch-x86/hvm/start_info.h). A multiboot kernel is entered alike (Multiboot
+ * Specification 0.6.96, chapters 3.2 and 3.3). Any other is taken for a
+ * Linux image and entered in 64-bit mode at its ELF entry with the zero page
+ * in RSI (Linux Documentation/arch/x86/boot.rst, "64-bit boot protocol", and
  * zero-page.rst for the offsets).
  */
 #include "arch/x86_64/machine.h"
@@ -18,6 +19,7 @@
 
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/mptable.h"
+#include "arch/x86_64/multiboot.h"
 #include "base/err.h"
 #include "base/util.h"
 #include "core/memory.h"
@@ -190,6 +192,44 @@ static int write_pvh(struct squib_memory *mem, const struct handover *h,
     return squib_memory_write(mem, SQ_X86_PVH_GPA, page, sizeof(page), err);
 }
 
+static int write_multiboot(struct squib_memory *mem,
+                           const struct handover *h, uint64_t low_end,
+                           struct squib_error *err)
+{
+    enum {
+        MEMORY = 1 << 0, CMDLINE = 1 << 2, MODULES = 1 << 3, MMAP = 1 << 6,
+        LOADER = 1 << 9,
+    };
+    enum { MODULE = 96, NAME = 112, MAP = 128, ENTRY = 24 };
+    const uint32_t gpa = SQ_X86_MULTIBOOT_GPA;
+    uint8_t page[MAP + E820_MAX * ENTRY] = {0};
+
+    sq_st32(page + 0, MEMORY | CMDLINE | MODULES | MMAP | LOADER);
+    sq_st32(page + 4, SQ_X86_MPTABLE_GPA >> 10);
+    sq_st32(page + 8, (uint32_t)((low_end - SQ_X86_HIGH_MEMORY_GPA) >> 10));
+    sq_st32(page + 16, SQ_X86_MULTIBOOT_CMDLINE_GPA);
+    if (h->initrd_len) {
+        sq_st32(page + 20, 1);
+        sq_st32(page + 24, gpa + MODULE);
+        sq_st32(page + MODULE, (uint32_t)h->initrd_gpa);
+        sq_st32(page + MODULE + 4, (uint32_t)(h->initrd_gpa +
+                                              h->initrd_len));
+    }
+    sq_st32(page + 44, (uint32_t)h->map.count * ENTRY);
+    sq_st32(page + 48, gpa + MAP);
+    sq_st32(page + 64, gpa + NAME);
+    memcpy(page + NAME, "squib", sizeof("squib"));
+    for (size_t i = 0; i < h->map.count; i++) {
+        uint8_t *e = page + MAP + i * ENTRY;
+
+        sq_st32(e, ENTRY - 4); /* of what follows */
+        sq_st64(e + 4, h->map.entry[i].gpa);
+        sq_st64(e + 12, h->map.entry[i].len);
+        sq_st32(e + 20, h->map.entry[i].type);
+    }
+    return squib_memory_write(mem, gpa, page, sizeof(page), err);
+}
+
 static int write_zero_page(struct squib_memory *mem,
                            const struct handover *h, struct squib_error *err)
 {
@@ -293,8 +333,10 @@ int sq_x86_boot_load(struct squib_memory *mem, const struct sq_x86_boot *boot,
                          &h.initrd_len, err);
     h.cmdline_len = strlen(cmdline);
     if (!rc)
-        rc = squib_memory_write(mem, SQ_X86_CMDLINE_GPA, cmdline,
-                                h.cmdline_len + 1, err);
+        rc = squib_memory_write(mem, image.multiboot
+                                    ? SQ_X86_MULTIBOOT_CMDLINE_GPA
+                                    : SQ_X86_CMDLINE_GPA,
+                                cmdline, h.cmdline_len + 1, err);
     if (!rc)
         rc = write_tables(mem, boot, err);
     if (rc)
@@ -306,6 +348,19 @@ int sq_x86_boot_load(struct squib_memory *mem, const struct sq_x86_boot *boot,
             .info_gpa = SQ_X86_PVH_GPA,
         };
         return write_pvh(mem, &h, err);
+    }
+    if (!image.entry_gpa && image.multiboot)
+        return sq_err_set(err, SQUIB_E_FORMAT,
+                          "kernel %s: its entry is not within it"
+                          "\n  do: link it again",
+                          sq_x86_kernel_name(boot->kernel));
+    if (image.multiboot) {
+        *out = (struct sq_x86_entry){
+            .protocol = SQ_X86_PROTOCOL_MULTIBOOT,
+            .rip = image.entry_gpa,
+            .info_gpa = SQ_X86_MULTIBOOT_GPA,
+        };
+        return write_multiboot(mem, &h, low->len, err);
     }
     if (!image.entry_gpa)
         return sq_err_set(err, SQUIB_E_FORMAT,
@@ -326,8 +381,10 @@ int sq_x86_boot_load(struct squib_memory *mem, const struct sq_x86_boot *boot,
 void sq_x86_entry_state(const struct sq_x86_entry *entry,
                         struct squib_x86_64_state *st)
 {
-    if (entry->protocol == SQ_X86_PROTOCOL_PVH) {
+    if (entry->protocol != SQ_X86_PROTOCOL_LINUX64) {
         squib_x86_flat32(st, (uint32_t)entry->rip);
+        if (entry->protocol == SQ_X86_PROTOCOL_MULTIBOOT)
+            st->gpr[SQUIB_X86_RAX] = SQ_MULTIBOOT_MAGIC;
         st->gpr[SQUIB_X86_RBX] = entry->info_gpa;
         return;
     }

@@ -202,3 +202,63 @@ int sq_elf_parse(const uint8_t *data, size_t len, struct sq_elf *out,
         out->entry_gpa = eh.e_entry;
     return 0;
 }
+
+/* Offsets of the 32-bit headers (System V ABI, figures 4-3 and 5-1). */
+enum {
+    EH32_TYPE = 16, EH32_MACHINE = 18, EH32_ENTRY = 24, EH32_PHOFF = 28,
+    EH32_PHENTSIZE = 42, EH32_PHNUM = 44, EH32_LEN = 52,
+    PH32_TYPE = 0, PH32_OFFSET = 4, PH32_PADDR = 12, PH32_FILESZ = 16,
+    PH32_MEMSZ = 20, PH32_LEN = 32,
+};
+
+int sq_elf_parse32(const uint8_t *data, size_t len, struct sq_elf *out,
+                   struct squib_error *err)
+{
+    unsigned count;
+    uint64_t at;
+
+    *out = (struct sq_elf){0};
+    if (len < EH32_LEN)
+        return truncated(len, EH32_LEN, err);
+    if (!sq_elf_is(data, len) || data[EI_CLASS] != ELFCLASS32 ||
+        data[EI_DATA] == ELFDATA2MSB ||
+        sq_ld16(data + EH32_TYPE) != ET_EXEC ||
+        sq_ld16(data + EH32_MACHINE) != EM_386)
+        return sq_err_set(err, SQUIB_E_FORMAT,
+                          "it is not an ELF32 executable for i386"
+                          "\n  do: link it as elf32-i386");
+    count = sq_ld16(data + EH32_PHNUM);
+    at = sq_ld32(data + EH32_PHOFF);
+    if (count == 0 || count > PHDRS_MAX ||
+        sq_ld16(data + EH32_PHENTSIZE) != PH32_LEN)
+        return sq_err_set(err, SQUIB_E_FORMAT,
+                          "it has no usable program headers%s",
+                          do_copy_again);
+    if (at + count * PH32_LEN > len)
+        return truncated(len, at + count * PH32_LEN, err);
+    for (unsigned i = 0; i < count; i++, at += PH32_LEN) {
+        const Elf64_Phdr ph = {
+            .p_type = sq_ld32(data + at + PH32_TYPE),
+            .p_offset = sq_ld32(data + at + PH32_OFFSET),
+            .p_paddr = sq_ld32(data + at + PH32_PADDR),
+            .p_filesz = sq_ld32(data + at + PH32_FILESZ),
+            .p_memsz = sq_ld32(data + at + PH32_MEMSZ),
+        };
+        int rc;
+
+        if (ph.p_type != PT_LOAD || (!ph.p_memsz && !ph.p_filesz))
+            continue;
+        if (ph.p_offset + ph.p_filesz > len)
+            return truncated(len, ph.p_offset + ph.p_filesz, err);
+        rc = add_segment(&ph, out, err);
+        if (rc)
+            return rc;
+    }
+    if (out->count == 0)
+        return sq_err_set(err, SQUIB_E_FORMAT,
+                          "it has nothing to load (no PT_LOAD segment)"
+                          "%s", do_copy_again);
+    if (in_file_part(out, sq_ld32(data + EH32_ENTRY)))
+        out->entry_gpa = sq_ld32(data + EH32_ENTRY);
+    return 0;
+}

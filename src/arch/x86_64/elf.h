@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ELF64 executables for x86-64, as far as loading a kernel goes. (System V
- * ABI, chapters 4 and 5; the PVH note: Xen's elfnote.h, type 18.)
+ * ELF64 executables for x86-64, and ELF32 ones for i386, as far as loading
+ * a kernel goes. (System V ABI, chapters 4 and 5; the PVH note: Xen's
+ * elfnote.h, type 18.)
  */
 #ifndef SQ_ARCH_X86_64_ELF_H
 #define SQ_ARCH_X86_64_ELF_H
@@ -32,5 +33,9 @@ bool sq_elf_is(const uint8_t *data, size_t len);
  * file's name. Errors: SQUIB_E_FORMAT. */
 int sq_elf_parse(const uint8_t *data, size_t len, struct sq_elf *out,
                  struct squib_error *err);
+
+/* The same for an ELF32 executable for i386; there is no PVH note then. */
+int sq_elf_parse32(const uint8_t *data, size_t len, struct sq_elf *out,
+                   struct squib_error *err);
 
 #endif

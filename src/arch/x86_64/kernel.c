@@ -10,6 +10,7 @@
 #include "arch/unpack.h"
 #include "arch/x86_64/elf.h"
 #include "arch/x86_64/layout.h"
+#include "arch/x86_64/multiboot.h"
 #include "base/err.h"
 #include "base/util.h"
 #include "core/memory.h"
@@ -22,6 +23,7 @@ struct sq_x86_kernel {
     const uint8_t *image; /* the ELF file: in `file` or `unpacked` */
     size_t image_len;
     struct sq_elf elf;
+    bool multiboot;
 };
 
 /* Where the ELF file is within a kernel file. */
@@ -102,7 +104,7 @@ static int packing_find(const uint8_t *d, size_t len, struct packing *p,
                           "it is empty\n  do: copy or download it again");
     if (sq_kernelfile_is_bzimage(d, len)) {
         rc = bzimage_parse(d, len, p, err);
-    } else if (!sq_elf_is(d, len)) {
+    } else if (!sq_elf_is(d, len) && !sq_multiboot_is(d, len)) {
         p->kind = SQ_X86_KERNEL_PACKED;
         p->format = sq_unpack_format(d, len);
         kind = sq_kernelfile_kind(d, len);
@@ -159,8 +161,12 @@ static int kernel_parse(struct sq_x86_kernel *k, struct squib_error *err)
             strncat(e.text, "\n  do: copy or download it again",
                     sizeof(e.text) - strlen(e.text) - 1);
     }
-    if (!rc)
-        rc = sq_elf_parse(k->image, k->image_len, &k->elf, &e);
+    if (!rc) {
+        k->multiboot = sq_multiboot_is(k->image, k->image_len);
+        rc = k->multiboot
+                 ? sq_multiboot_parse(k->image, k->image_len, &k->elf, &e)
+                 : sq_elf_parse(k->image, k->image_len, &k->elf, &e);
+    }
     if (rc) {
         sq_err_prefix(&e, "kernel %s: ", k->file.name);
         if (err)
@@ -224,6 +230,15 @@ void sq_x86_kernel_close(struct sq_x86_kernel *kernel)
     free(kernel);
 }
 
+/* Whether the tables of the boot protocol leave this range alone. */
+static bool is_free(const struct sq_x86_kernel *k,
+                    const struct sq_elf_segment *seg)
+{
+    return seg->gpa >= SQ_X86_HIGH_MEMORY_GPA ||
+           (k->multiboot && seg->gpa >= SQ_X86_MULTIBOOT_FREE_GPA &&
+            seg->gpa + seg->mem_len <= SQ_X86_MPTABLE_GPA);
+}
+
 int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
                        struct squib_memory *mem, uint64_t ram_end,
                        struct sq_x86_image *out, struct squib_error *err)
@@ -232,13 +247,14 @@ int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
     const struct sq_elf_segment *last = &elf->seg[elf->count - 1];
     uint64_t end = last->gpa + last->mem_len;
 
-    if (elf->seg[0].gpa < SQ_X86_HIGH_MEMORY_GPA)
-        return sq_err_set(err, SQUIB_E_FORMAT,
-                          "kernel %s: it wants to be loaded at %#llx, but "
-                          "below 1 MiB lie the boot tables"
-                          "\n  do: link it to 1 MiB or above",
-                          kernel->file.name,
-                          (unsigned long long)elf->seg[0].gpa);
+    for (size_t i = 0; i < elf->count; i++)
+        if (!is_free(kernel, &elf->seg[i]))
+            return sq_err_set(err, SQUIB_E_FORMAT,
+                              "kernel %s: it wants to be loaded at %#llx, "
+                              "but below 1 MiB lie the boot tables"
+                              "\n  do: link it to 1 MiB or above",
+                              kernel->file.name,
+                              (unsigned long long)elf->seg[i].gpa);
     if (end > ram_end)
         return sq_err_set(err, SQUIB_E_RANGE,
                           "kernel %s: it needs %llu MiB, the VM has %llu"
@@ -259,6 +275,7 @@ int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
         .pvh_gpa = elf->pvh_gpa,
         .start_gpa = elf->seg[0].gpa,
         .end_gpa = end,
+        .multiboot = kernel->multiboot,
     };
     return 0;
 }

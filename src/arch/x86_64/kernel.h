@@ -2,8 +2,9 @@
 /*
  * Kernel files: what is accepted, how it becomes an ELF image.
  *
- * Accepted are an ELF64 x86-64 vmlinux, the same compressed as a plain file
- * (gzip, xz, lzma, lz4, zstd), and a bzImage whose payload is one of these.
+ * Accepted are a multiboot kernel (multiboot.h), an ELF64 x86-64 vmlinux,
+ * the same compressed as a plain file (gzip, xz, lzma, lz4, zstd), and a
+ * bzImage whose payload is one of these.
  * A bzImage is unpacked on the host, which is much faster than letting the
  * guest do it; the guest never runs its setup code.
  *
@@ -46,11 +47,13 @@ struct sq_x86_image {
     uint64_t pvh_gpa;   /* PVH entry point, or 0 if there is none */
     uint64_t start_gpa; /* [start, end) covers all segments */
     uint64_t end_gpa;
+    bool multiboot;     /* to be entered by that protocol */
 };
 
-/* Copies the segments into guest memory. [1 MiB, ram_end) is free for them;
- * memory must be zero. Errors: SQUIB_E_RANGE when the VM is too small (says
- * how much is needed), SQUIB_E_FORMAT. */
+/* Copies the segments into guest memory. [1 MiB, ram_end) is free for them,
+ * to a multiboot kernel also [SQ_X86_MULTIBOOT_FREE_GPA, MP table); memory
+ * must be zero. Errors: SQUIB_E_RANGE when the VM is too small (says how
+ * much is needed), SQUIB_E_FORMAT. */
 int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
                        struct squib_memory *mem, uint64_t ram_end,
                        struct sq_x86_image *out, struct squib_error *err);

@@ -3,6 +3,9 @@
  * The x86-64 machine's address map, in one place.
  *
  *   0x0000_0500  GDT for the 64-bit protocol
+ *   0x0000_1000  multiboot information (one page), command line (one page)
+ *   0x0000_4000  to the MP table: free for a multiboot kernel, which gets
+ *                none of the four below
  *   0x0000_6000  PVH start_info, module list, memory map (one page)
  *   0x0000_7000  Linux zero page (one page)
  *   0x0000_9000  page tables for the 64-bit protocol (six pages)
@@ -29,6 +32,9 @@
 #define SQ_ARCH_X86_64_LAYOUT_H
 
 #define SQ_X86_GDT_GPA 0x500u
+#define SQ_X86_MULTIBOOT_GPA 0x1000u
+#define SQ_X86_MULTIBOOT_CMDLINE_GPA 0x2000u
+#define SQ_X86_MULTIBOOT_FREE_GPA 0x4000u
 #define SQ_X86_PVH_GPA 0x6000u
 #define SQ_X86_ZERO_PAGE_GPA 0x7000u
 #define SQ_X86_PAGE_TABLES_GPA 0x9000u

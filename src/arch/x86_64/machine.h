@@ -59,6 +59,7 @@ struct sq_x86_boot {
 
 enum sq_x86_protocol {
     SQ_X86_PROTOCOL_PVH,     /* 32-bit, start_info in EBX */
+    SQ_X86_PROTOCOL_MULTIBOOT, /* 32-bit, information in EBX */
     SQ_X86_PROTOCOL_LINUX64, /* 64-bit, zero page in RSI */
 };
 
@@ -66,7 +67,7 @@ enum sq_x86_protocol {
 struct sq_x86_entry {
     enum sq_x86_protocol protocol;
     uint64_t rip;
-    uint64_t info_gpa; /* start_info or zero page */
+    uint64_t info_gpa; /* of the protocol */
     uint64_t cr3;      /* LINUX64 only */
 };
 

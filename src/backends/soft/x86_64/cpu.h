@@ -81,6 +81,8 @@ enum {
     EFER_FFXSR = 0x4000,
 };
 
+enum { DR6_BD = 0x2000, DR6_BS = 0x4000, DR7_GD = 0x2000 };
+
 enum {
     EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5,
     EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11,
@@ -394,6 +396,9 @@ struct sq_x86_cpu {
 
     uint8_t run_state; /* enum squib_x86_run_state */
     bool nmi_pending, nmi_blocked;
+    /* Set by an instruction behind which there is no single-step trap
+     * although the trap flag was set before it. */
+    bool no_step;
     bool split_locked; /* holds vm->split_lock; leaving releases it */
     /* POP with a memory operand computes its address with the new stack
      * pointer; on a fault RSP goes back to pop_rsp. */
@@ -501,6 +506,8 @@ _Noreturn static inline void sq_x86_gp(struct sq_x86_cpu *c,
 _Noreturn void sq_x86_leave_exit(struct sq_x86_cpu *c,
                                  const struct sq_x86_insn *i);
 /* Leaves the block to the run loop; registers are complete. (run.c) */
+/* The trap behind an instruction that ran with the trap flag set. */
+_Noreturn void sq_x86_step_trap(struct sq_x86_cpu *c);
 _Noreturn void sq_x86_leave_restart(struct sq_x86_cpu *c);
 
 /* Looks at interrupts before the next block: call after anything that may

@@ -43,6 +43,8 @@
 #define C1_F16C (1u << 29)
 #define C1_RDRAND (1u << 30)
 #define C1_HYPERVISOR (1u << 31)
+#define C1D_APIC (1u << 9)
+#define APIC_BASE_ENABLE (1u << 11)
 /* FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH
  * MMX FXSR SSE SSE2 */
 #define D1 0x078bfbfdu
@@ -211,6 +213,8 @@ void sq_x86_cpuid(const struct sq_x86_cpu *c, uint32_t leaf,
         out[2] &= ~C1_OSXSAVE;
         if (c->cr4 & CR4_OSXSAVE)
             out[2] |= C1_OSXSAVE;
+        if (c->lapic && !(sq_lapic_base(c->lapic) & APIC_BASE_ENABLE))
+            out[3] &= ~C1D_APIC;
     } else if (leaf == 0xd && subleaf < 2 && out[0]) {
         /* with what XCR0 enables: the standard image, the compact one */
         out[1] = subleaf == 0 || out[0] & 2 ? image_len(c->xcr0) : 0;

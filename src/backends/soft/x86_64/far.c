@@ -315,6 +315,7 @@ OP(syscall)
     c->gpr[11] = sq_rflags(c) & ~(uint64_t)FL_RF;
     sq_set_status(c, sq_status(c) & ~(uint32_t)c->fmask);
     c->rflags &= ~(c->fmask | FL_RF);
+    c->no_step = !(c->rflags & FL_TF);
     enter_kernel(c, cs, (uint16_t)(cs + 8), true,
                  c->code64 ? c->lstar : c->cstar);
 }
@@ -344,6 +345,10 @@ OP(sysret)
     enter_user(c, (uint16_t)(base + (to64 ? 16 : 0)), (uint16_t)(base + 8),
                to64, rip);
     sq_x86_irq_recheck(c);
+    /* The flag that comes back counts at once, and it alone. */
+    if (c->rflags & FL_TF)
+        sq_x86_step_trap(c);
+    c->no_step = true;
 }
 FAM1(sysret, sysret, NULL)
 

@@ -232,6 +232,7 @@ static void soft_interrupt(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     c->gpr[SQ_RIP] = next;
     sq_x86_interrupt(c, vector, true, NO_ERROR_CODE);
     c->soft_int = false;
+    c->no_step = true;
 }
 OP(int_I)
 {

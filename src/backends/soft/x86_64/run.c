@@ -59,6 +59,12 @@ _Noreturn void sq_x86_raise(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     leave(c, i, LEAVE_FAULT);
 }
 
+_Noreturn void sq_x86_step_trap(struct sq_x86_cpu *c)
+{
+    c->dr6 |= DR6_BS;
+    sq_x86_raise(c, NULL, EXC_DB, NO_ERROR_CODE);
+}
+
 _Noreturn void sq_x86_leave_exit(struct sq_x86_cpu *c,
                                  const struct sq_x86_insn *i)
 {
@@ -134,7 +140,9 @@ static bool deliver_fault(struct sq_x86_cpu *c)
         c->fault_error = 0;
     }
     c->delivering = (int)v;
-    if (v != EXC_DB && v != EXC_DF)
+    if (v == EXC_DB)
+        c->dr7 &= ~(uint64_t)DR7_GD; /* the handler may use the registers */
+    else if (v != EXC_DF)
         c->rflags |= FL_RF;
     if (!(c->cr0 & CR0_PE))
         c->fault_error = NO_ERROR_CODE;
@@ -176,11 +184,13 @@ static void one_instruction(struct sq_x86_cpu *c)
     c->block = NULL;
 }
 
-static bool interrupt_waits(struct sq_x86_cpu *c)
+/* One instruction with the trap flag set. */
+static void single_step(struct sq_x86_cpu *c)
 {
-    return (c->nmi_pending && !c->nmi_blocked) ||
-           (c->rflags & FL_IF && c->lapic &&
-            sq_lapic_pending_vector(c->lapic) >= 0);
+    c->no_step = false;
+    one_instruction(c);
+    if (!c->no_step)
+        sq_x86_step_trap(c);
 }
 
 /* Takes what arrived. False: an instruction ran by itself, look again. */
@@ -201,11 +211,14 @@ static bool events(struct sq_x86_cpu *c)
         c->nmi_pending = true;
     if (c->run_state == SQUIB_X86_WAIT_SIPI)
         return true;
-    if (c->irq_shadow) {
+    /* What arrives between this look and the instruction counts, too: it
+     * runs now, whether or not something waits. */
+    if (c->irq_shadow && !c->fault_waits) {
         c->irq_shadow = false;
-        if (!interrupt_waits(c))
-            return true;
-        one_instruction(c);
+        if (c->rflags & FL_TF)
+            single_step(c);
+        else
+            one_instruction(c);
         return false;
     }
     if (c->nmi_pending && !c->nmi_blocked) {
@@ -224,14 +237,6 @@ static bool events(struct sq_x86_cpu *c)
     v = sq_lapic_accept(c->lapic, (uint8_t)v);
     sq_x86_interrupt(c, (unsigned)v, false, NO_ERROR_CODE);
     return true;
-}
-
-/* One instruction with the trap flag set. */
-static void single_step(struct sq_x86_cpu *c)
-{
-    one_instruction(c);
-    c->dr6 |= 0x4000;
-    sq_x86_raise(c, NULL, EXC_DB, NO_ERROR_CODE);
 }
 
 /* Returns an exit, or NULL to go on with the next block. */
@@ -255,6 +260,10 @@ again:
     /* An instruction that is half done goes on before anything else. */
     if (sq_x86_replaying(c)) {
         atomic_fetch_or(&c->attn, attn & (ATTN_IRQ | ATTN_CANCEL));
+        if (c->rflags & FL_TF) {
+            single_step(c);
+            goto again;
+        }
         if (!(attn & ATTN_CANCEL))
             return NULL;
         one_instruction(c);
@@ -280,8 +289,10 @@ again:
         c->fault_waits = false;
         sq_x86_raise(c, NULL, c->fault_vector, c->fault_error);
     }
-    if (c->rflags & FL_TF)
+    if (c->rflags & FL_TF) {
         single_step(c);
+        goto again;
+    }
     return NULL;
 }
 

@@ -173,9 +173,21 @@ static unsigned debug_index(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
         sq_x86_ud(c, i);
     return n == 4 || n == 5 ? n + 2 : n;
 }
-OP(mov_RD)
+/* General detect: who guards the debug registers gets the access first. */
+static unsigned debug_access(struct sq_x86_cpu *c,
+                             const struct sq_x86_insn *i)
 {
     unsigned n = debug_index(c, i);
+
+    if (c->dr7 & DR7_GD) {
+        c->dr6 |= DR6_BD;
+        sq_x86_raise(c, i, EXC_DB, NO_ERROR_CODE);
+    }
+    return n;
+}
+OP(mov_RD)
+{
+    unsigned n = debug_access(c, i);
     uint64_t v = n < 4 ? c->dr[n] : n == 6 ? c->dr6 : c->dr7;
 
     if (c->code64)
@@ -186,7 +198,7 @@ OP(mov_RD)
 }
 OP(mov_DR)
 {
-    unsigned n = debug_index(c, i);
+    unsigned n = debug_access(c, i);
     uint64_t v = c->code64 ? RD(64, i->rm) : RD(32, i->rm);
 
     if (n >= 6 && v >> 32)
@@ -364,6 +376,9 @@ static void load_system(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_x86_gp(c, i, sel & ~3u);
     if (!(attr & ATTR_P))
         sq_x86_raise(c, i, EXC_NP, sel & ~3u);
+    sq_desc_unpack(&d, sel, wide, &v);
+    if (wide && !sq_canonical(v.base))
+        sq_x86_gp(c, i, sel & ~3u);
     if (seg == SEG_TR) {
         d.lo |= 2ull << 40; /* busy */
         sq_sys_st8(c, i, d.gva + 5, (uint8_t)(d.lo >> 40));
@@ -541,6 +556,8 @@ OP(hlt)
     need_cpl0(c, i);
     end(c, i);
     c->irq_shadow = false;
+    if (c->rflags & FL_TF)
+        return; /* the trap behind it ends the halt at once */
     c->run_state = SQUIB_X86_HALTED;
     sq_x86_leave_restart(c);
 }

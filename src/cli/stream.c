@@ -33,6 +33,14 @@ static bool wants_write(const struct sq_end *end)
     return s && !s->done && s->tail > s->head;
 }
 
+/* Empties a socket to which nothing can be sent any more. A writer that waits
+ * for room in it would not be told of the shutdown otherwise. */
+static void discard(int fd, void *scratch, size_t len)
+{
+    while (recv(fd, scratch, len, MSG_DONTWAIT) > 0)
+        ;
+}
+
 static void finish(struct sq_stream *s)
 {
     if (s->done)
@@ -41,8 +49,10 @@ static void finish(struct sq_stream *s)
     s->source_ended = true;
     s->head = s->tail = 0;
     /* Nobody reads the source any more: its writer must learn that. */
-    if (s->source->ours && s->source->fd >= 0)
+    if (s->source->ours && s->source->fd >= 0) {
         shutdown(s->source->fd, SHUT_RD);
+        discard(s->source->fd, s->buffer, sizeof(s->buffer));
+    }
     if (s->sink->ours && s->sink->fd >= 0)
         shutdown(s->sink->fd, SHUT_WR);
     if (s->on_done)

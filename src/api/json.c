@@ -246,8 +246,9 @@ static char *mark_big(const char *text, size_t len, size_t *out_len)
         size_t big = in_string || in_number ? 0 : big_len(text + i, len - i);
 
         if (big) {
-            n += (size_t)sprintf(out + n, "\"" BIG_ESCAPED "%.*s\"",
-                                 (int)big, text + i);
+            n += (size_t)snprintf(out + n, 2 * len + 1 - n,
+                                  "\"" BIG_ESCAPED "%.*s\"", (int)big,
+                                  text + i);
             i += big - 1;
             continue;
         }

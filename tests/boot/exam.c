@@ -90,11 +90,11 @@ static u32 fw_cfg(u16 key, int len)
 /* RAM above 1 MiB by the memory map, in KiB. */
 static u32 upper(const u32 *info)
 {
-    const u8 *p = (const u8 *)info[12], *end = p + info[11];
+    const u8 *p = (const u8 *)(unsigned long)info[12], *end = p + info[11];
     u32 sum = 0;
 
-    for (; p < end; p += *(const u32 *)p + 4)
-        if (*(const u32 *)(p + 20) == 1 && *(const u64 *)(p + 4) >= 1u << 20)
+    for (; p < end; p += *(const u32 *)(unsigned long)p + 4)
+        if (*(const u32 *)(unsigned long)(p + 20) == 1 && *(const u64 *)(p + 4) >= 1u << 20)
             sum += (u32)(*(const u64 *)(p + 12) >> 10);
     return sum;
 }
@@ -102,7 +102,7 @@ static u32 upper(const u32 *info)
 void body(u32 magic, const u32 *info)
 {
     volatile u64 *device = (volatile u64 *)0xff000008u;
-    const char *args = (const char *)info[4];
+    const char *args = (const char *)(unsigned long)info[4];
     u32 cr0, used = 0;
 
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
@@ -114,12 +114,12 @@ void body(u32 magic, const u32 *info)
     line("mapped KiB", upper(info));
     line("modules", info[5]);
     if (info[5]) {
-        const u32 *m = (const u32 *)info[6];
+        const u32 *m = (const u32 *)(unsigned long)info[6];
 
         line("module bytes", m[1] - m[0]);
-        line("module", *(const u32 *)m[0]);
+        line("module", *(const u32 *)(unsigned long)m[0]);
     }
-    text((const char *)info[16]);
+    text((const char *)(unsigned long)info[16]);
     text("\n");
     for (u32 i = 0; i < sizeof(never_written); i++)
         used |= never_written[i];

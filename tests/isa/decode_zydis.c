@@ -170,6 +170,7 @@ static const struct {
     {"HRESET", "newer than the CPU offered to guests"},
     {"KEYLOCKER", "no such state"},
     {"KEYLOCKER_WIDE", "no such state"},
+    {"KNC", "one product's extension"},
     {"KNCE", "one product's extension"},
     {"KNCV", "one product's extension"},
     {"MCOMMIT", "one maker's extension"},

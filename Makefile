@@ -7,13 +7,14 @@ NINJA ?= ninja
 # Warnings stop the build where changes are judged, not where they are used.
 MESON_ARGS ?= $(if $(CI),-Dwerror=true)
 # What tests run in emulated arm64 machines.
-ARM64_PROGRAMS = $(addprefix tests/hvf/,squib-hvf squib-hvf-broken) \
+ARM64_PROGRAMS = $(addprefix tests/hvf/,conform-hvf squib-hvf squib-hvf-broken) \
     $(addprefix tests/nested/,squib-static conform-static)
 # What `make run` runs in the guest.
 RUN ?= echo "Hello from $$(uname -sr) on $$(uname -m)"; \
     echo "up $$(cut -d" " -f1 /proc/uptime) s, $$(nproc) vCPU, $$(free -m | awk "/Mem/ {print \$$2}") MiB"
 
-.PHONY: all deps run check check-asan check-cross cross-arm64 check-long bench \
+.PHONY: all deps run check docs check-asan check-cross cross-arm64 \
+    check-long bench \
     bench-quick kernel \
     kernel-fetch install clean fmt help
 .NOTPARALLEL:
@@ -54,6 +55,12 @@ check:
 $(BUILD)/.tests-on: $(BUILD)/build.ninja
 	@meson setup --reconfigure $(BUILD) $(MESON_ARGS) -Dtests=enabled >/dev/null
 	@touch $@
+
+## docs: write docs/api-compat.md from the tables
+docs: $(BUILD)/build.ninja
+	@$(NINJA) -C $(BUILD) tests/api/api_compat
+	$(BUILD)/tests/api/api_compat . >$(BUILD)/api-compat.md
+	@cp $(BUILD)/api-compat.md docs/api-compat.md
 
 ## check-asan: the tests in a build with AddressSanitizer and UBSan
 check-asan:

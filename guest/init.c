@@ -6,6 +6,7 @@
  * The order is chosen for the start's length: the host is told HELLO before
  * the root is mounted, so that its answer is there when it is needed.
  */
+#include "forward.h"
 #include "link.h"
 #include "session.h"
 
@@ -51,16 +52,18 @@ static void wait_for_close(int control)
 
 #ifdef SQ_AGENT_TEST
 
-/* As an ordinary process: DIRECTORY holds the host's sockets. */
+/* As an ordinary process: DIRECTORY [PORTS]; it holds the host's sockets. */
 int main(int argc, char **argv)
 {
     struct sq_agent_msg last;
     struct text why;
     int control;
 
-    if (argc != 2)
+    if (argc < 2)
         return 2;
     link_use_directory(argv[1]);
+    if (argc > 2)
+        forward_start(argv[2]);
     /* Orphans come here, as they do to PID 1. */
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     control = link_connect(SQ_AGENT_PORT_CONTROL, &why);
@@ -90,6 +93,7 @@ static void serve(int control, const struct settings *settings)
         link_fill_failed(&last, 0, SQ_AGENT_SETUP, -error, &why);
     } else {
         setup_system(settings);
+        forward_start(settings->publish);
         error = session_run(control, &last);
         setup_quiesce(settings);
         if (error)
@@ -97,6 +101,20 @@ static void serve(int control, const struct settings *settings)
     }
     link_send_msg(control, &last);
     wait_for_close(control);
+}
+
+/* Without a host to talk to: the console has it all. */
+static void serve_alone(const struct settings *settings)
+{
+    struct text why;
+
+    if (setup_root(settings, &why)) {
+        say(why.s, NULL);
+        return;
+    }
+    setup_system(settings);
+    session_alone();
+    setup_quiesce(settings);
 }
 
 int main(void)
@@ -109,11 +127,15 @@ int main(void)
     setup_first_mounts();
     setup_read_settings(&settings);
     setup_load_modules();
-    control = link_connect(SQ_AGENT_PORT_CONTROL, &why);
-    if (control < 0)
-        say(why.s, NULL);
-    else if (!say_hello(control))
-        serve(control, &settings);
+    if (session_read_alone()) {
+        serve_alone(&settings);
+    } else {
+        control = link_connect(SQ_AGENT_PORT_CONTROL, &why);
+        if (control < 0)
+            say(why.s, NULL);
+        else if (!say_hello(control))
+            serve(control, &settings);
+    }
     /* The monitor takes the machine's reset as its end. */
     reboot(RB_AUTOBOOT);
     for (;;)

@@ -17,16 +17,39 @@ void link_use_directory(const char *directory)
     link_directory = directory;
 }
 
+static int make(uint32_t port, struct sockaddr_un *name, struct text *path)
+{
+    memset(name, 0, sizeof(*name));
+    name->sun_family = AF_UNIX;
+    text_set(path, link_directory, "/", NULL);
+    text_add_number(path, port);
+    if (path->len < sizeof(name->sun_path))
+        strcpy(name->sun_path, path->s);
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+int link_listen(uint32_t port, struct text *why)
+{
+    struct sockaddr_un name;
+    struct text path;
+    int fd = make(port, &name, &path);
+
+    if (fd >= 0 && !bind(fd, (struct sockaddr *)&name, sizeof(name)) &&
+        !listen(fd, 16))
+        return fd;
+    text_set(why, "cannot listen on ", path.s, NULL);
+    text_add_errno(why, errno);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 int link_connect(uint32_t port, struct text *why)
 {
-    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    struct sockaddr_un name;
     struct text path;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = make(port, &name, &path);
 
-    text_set(&path, link_directory, "/", NULL);
-    text_add_number(&path, port);
-    if (path.len < sizeof(name.sun_path))
-        strcpy(name.sun_path, path.s);
     if (fd >= 0 && !connect(fd, (struct sockaddr *)&name, sizeof(name)))
         return fd;
     text_set(why, "cannot connect to ", path.s, NULL);
@@ -50,6 +73,28 @@ struct sockaddr_vsock {
 #ifndef SQ_AGENT_CID
 #define SQ_AGENT_CID SQ_AGENT_HOST_CID
 #endif
+
+#define ANY_CID 0xffffffffu
+
+int link_listen(uint32_t port, struct text *why)
+{
+    struct sockaddr_vsock name = {
+        .family = AF_VSOCK,
+        .port = port,
+        .cid = ANY_CID,
+    };
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && !bind(fd, (struct sockaddr *)&name, sizeof(name)) &&
+        !listen(fd, 128))
+        return fd;
+    text_set(why, "cannot listen on vsock port ", NULL);
+    text_add_number(why, port);
+    text_add_errno(why, errno);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
 
 /* The kernel gives up a connection after 2 s of guest time, which a busy
  * host may need; then it is tried again. */

@@ -22,6 +22,10 @@ void link_use_directory(const char *directory);
  * -1 with one line in *why. */
 int link_connect(uint32_t port, struct text *why);
 
+/* Listens on a port of this side. The descriptor, or -1 with one line in
+ * *why. */
+int link_listen(uint32_t port, struct text *why);
+
 /* Sends all bytes, however long the host takes to make room. 0, or -1 when
  * the connection is gone. */
 int link_send(int fd, const void *bytes, size_t len);

@@ -20,6 +20,7 @@
 
 #include "flow.h"
 #include "link.h"
+#include "settings.h"
 #include "spawn.h"
 
 #include <errno.h>
@@ -81,13 +82,26 @@ static void watch_children(struct session *session)
     sigdelset(&session->wait_mask, SIGCHLD);
 }
 
-/* Receives RUN into static memory: there is one per boot, and pages that a
- * short one does not touch cost nothing. */
+/* Static memory for RUN: there is one per boot, and pages that a short one
+ * does not touch cost nothing. */
+static uint8_t *run_payload(void)
+{
+    static uint8_t payload[SQ_AGENT_RUN_MAX];
+
+    return payload;
+}
+
+static int decode_run(size_t len, struct sq_agent_command *out)
+{
+    static const char *strings[SQ_AGENT_STRINGS_MAX + 2];
+
+    return sq_agent_run_decode(run_payload(), len, strings,
+                               SQ_AGENT_STRINGS_MAX + 2, out);
+}
+
 static int receive_run(struct session *session,
                        struct spawn_failure *failure)
 {
-    static uint8_t payload[SQ_AGENT_RUN_MAX];
-    static const char *strings[SQ_AGENT_STRINGS_MAX + 2];
     uint8_t raw[sizeof(struct sq_agent_header)];
     struct sq_agent_header header;
 
@@ -97,13 +111,12 @@ static int receive_run(struct session *session,
     }
     if (sq_agent_header_decode(raw, &header) == SQ_AGENT_OK &&
         header.type == SQ_AGENT_RUN) {
-        if (link_recv(session->control, payload, header.payload_len)) {
+        if (link_recv(session->control, run_payload(),
+                      header.payload_len)) {
             session->lost = true;
             return -1;
         }
-        if (sq_agent_run_decode(payload, header.payload_len, strings,
-                                SQ_AGENT_STRINGS_MAX + 2,
-                                &session->cmd) == SQ_AGENT_OK)
+        if (decode_run(header.payload_len, &session->cmd) == SQ_AGENT_OK)
             return 0;
     }
     failure->reason = SQ_AGENT_PROTOCOL;
@@ -455,3 +468,52 @@ int session_run(int control, struct sq_agent_msg *last)
     describe_exit(&session, last);
     return session.lost ? -1 : 0;
 }
+
+/* --- without a host ---------------------------------------------------- */
+
+#ifndef SQ_AGENT_TEST
+
+static struct sq_agent_command *alone(void)
+{
+    static struct sq_agent_command cmd;
+
+    return &cmd;
+}
+
+bool session_read_alone(void)
+{
+    long len = read_small_file("/squib/run", (char *)run_payload(),
+                               SQ_AGENT_RUN_MAX);
+
+    return len > 0 && decode_run((size_t)len, alone()) == SQ_AGENT_OK;
+}
+
+void session_alone(void)
+{
+    struct spawn_failure failure = { .reason = SQ_AGENT_SETUP };
+    char console[64] = "/dev/";
+    int stdio[STREAMS], i;
+    pid_t pid, ended;
+
+    /* The terminal behind /dev/console, which itself controls nobody. */
+    if (read_small_file("/sys/class/tty/console/active", console + 5,
+                        sizeof(console) - 5) <= 0)
+        strcpy(console, "/dev/console");
+    console[strcspn(console, " \n")] = 0;
+    for (i = 0; i < STREAMS; i++)
+        stdio[i] = open(console, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (stdio[STDERR] < 0) {
+        say("cannot open ", console, NULL);
+        return;
+    }
+    if (spawn_command(alone(), stdio, &pid, &failure)) {
+        say(failure.text.s, NULL);
+        return;
+    }
+    do
+        ended = wait(NULL);
+    while (ended != pid && (ended > 0 || errno == EINTR));
+    tcdrain(stdio[STDOUT]);
+}
+
+#endif

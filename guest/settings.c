@@ -38,6 +38,9 @@ static void take(struct settings *settings, const char *name,
                     value);
     } else if (!strcmp(name, "net")) {
         take_string(settings->net, sizeof(settings->net), name, value);
+    } else if (!strcmp(name, "publish")) {
+        take_string(settings->publish, sizeof(settings->publish), name,
+                    value);
     } else if (!strcmp(name, "rootmode")) {
         if (!strcmp(value, "ro"))
             settings->rootmode = ROOT_RO;

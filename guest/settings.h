@@ -16,6 +16,7 @@
  *   hostname=NAME     (default squib)
  *   net=ADDRESS/PREFIX[,ROUTER[,NAMESERVER]]
  *                     IPv4 for eth0; absent: nobody configures it
+ *   publish=PORT,...  TCP ports that the host may connect to (forward.h)
  */
 #ifndef SQUIB_GUEST_SETTINGS_H
 #define SQUIB_GUEST_SETTINGS_H
@@ -29,6 +30,7 @@ struct settings {
     char rootfstype[128]; /* comma separated */
     char hostname[65];
     char net[64]; /* "" = leave the network alone */
+    char publish[128]; /* TCP ports, comma separated */
     enum root_mode rootmode;
 };
 

@@ -57,10 +57,7 @@ struct squib_aarch64_gic {
 
 /* MPIDR_EL1's affinity of vCPU `index`, without the RES1 bit 31: at most 16
  * vCPUs share a value of Aff1, since an SGI can address no more. */
-static inline uint64_t squib_aarch64_mpidr(uint32_t index)
-{
-    return (index & 0xfu) | (uint64_t)(index >> 4) << 8;
-}
+uint64_t squib_aarch64_mpidr(uint32_t index);
 
 /* --- a vCPU ------------------------------------------------------------ */
 

@@ -42,7 +42,11 @@ enum squib_cap {
     SQUIB_CAP_IRQFD = 1 << 5,
     SQUIB_CAP_INSN_COUNT = 1 << 6, /* squib_vcpu_insn_count() is exact */
     SQUIB_CAP_DEBUG = 1 << 7,      /* single step, DEBUG exits */
-    SQUIB_CAP_VCPU_EXITS = 1 << 8, /* vCPU exits reach the caller */
+    /* vCPU exits reach the caller. Without it the backend keeps the guest's
+     * devices to itself, as Virtualization.framework does: one run is the
+     * guest's whole life, and squib_exit_is_lifecycle() is true of what it
+     * returns. */
+    SQUIB_CAP_VCPU_EXITS = 1 << 8,
     SQUIB_CAP_READONLY_MEM = 1 << 9, /* write to read-only = MMIO exit */
     SQUIB_CAP_PSCI = 1 << 10, /* arm64: answers PSCI calls by itself */
     SQUIB_CAP_DETERMINISTIC = 1 << 11, /* time can be the instruction count */
@@ -80,6 +84,11 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
 int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err);
+
+/* Whether the hypervisor under the backend has KVM's extension of this
+ * number (KVM_CAP_*); false where there is no KVM. */
+bool squib_backend_extension(const struct squib_backend *be,
+                             uint32_t number);
 
 #ifdef __cplusplus
 }

@@ -116,6 +116,11 @@ struct squib_exit {
     };
 };
 
+/* Whether the kind is about the machine's life and not about one of its
+ * CPUs: RESET, SHUTDOWN, CANCELED, INTERNAL_ERROR. A backend without
+ * SQUIB_CAP_VCPU_EXITS returns these alone. Any thread. */
+bool squib_exit_is_lifecycle(enum squib_exit_kind kind);
+
 /* The kind's name in lower case ("mmio"); "unknown" past the list. Static
  * storage, any thread. */
 const char *squib_exit_name(enum squib_exit_kind kind);

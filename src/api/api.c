@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "base/err.h"
 #include "base/util.h"
 #include "os/clock.h"
 
@@ -205,18 +206,20 @@ void sq_api_answer(void *ctx, const struct sq_http_request *request,
 
 /* --- life -------------------------------------------------------------- */
 
-int sq_api_init(struct sq_api *api, const char *id, size_t payload_max,
-                size_t mmds_max, struct squib_error *err)
+int sq_api_init(struct sq_api *api, const char *id, struct squib_error *err)
 {
-    int rc;
-
     memset(api, 0, sizeof(*api));
     snprintf(api->id, sizeof(api->id), "%s", id);
-    api->payload_max = payload_max;
     sq_log_init(&api->log, id);
     sq_metrics_init(&api->metrics, id);
-    rc = sq_mmds_new(mmds_max, &api->mmds, err);
-    return rc ? rc : sq_resources_init(&api->resources, err);
+    return sq_resources_init(&api->resources, err);
+}
+
+int sq_api_limit(struct sq_api *api, size_t payload_max, size_t mmds_max,
+                 struct squib_error *err)
+{
+    api->payload_max = payload_max;
+    return sq_mmds_new(mmds_max, &api->mmds, err);
 }
 
 void sq_api_fini(struct sq_api *api)
@@ -241,6 +244,29 @@ int sq_api_listen(struct sq_api *api, const char *path,
 
     if (!rc)
         api->flush_on = sq_api_server_poller(api->server);
+    return rc;
+}
+
+int sq_api_boot(struct sq_api *api,
+                int (*boot)(struct sq_control *control,
+                            const struct sq_vm_spec *spec,
+                            struct squib_error *err),
+                struct squib_error *err)
+{
+    struct sq_vm_spec *spec = calloc(1, sizeof(*spec));
+    int rc;
+
+    if (!spec)
+        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    rc = sq_resources_to_spec(&api->resources, spec, err);
+    if (!rc) {
+        spec->boot_timer = api->boot_timer;
+        sq_resources_release(&api->resources);
+        rc = boot(api->control, spec, err);
+        if (rc)
+            sq_resources_retake(&api->resources);
+    }
+    free(spec);
     return rc;
 }
 

@@ -42,9 +42,12 @@ struct sq_api {
     uint64_t counted[SQ_API_DEVICES_MAX][SQ_API_DEVICE_METRICS];
 };
 
-int sq_api_init(struct sq_api *api, const char *id, size_t payload_max,
-                size_t mmds_max, struct squib_error *err);
-/* After sq_api_stop(). */
+/* The log works from now on; the metadata from sq_api_limit() on. */
+int sq_api_init(struct sq_api *api, const char *id, struct squib_error *err);
+/* The largest body of a request and the largest metadata, in bytes. Once. */
+int sq_api_limit(struct sq_api *api, size_t payload_max, size_t mmds_max,
+                 struct squib_error *err);
+/* After sq_api_stop(); also if sq_api_limit() was not called. */
 void sq_api_fini(struct sq_api *api);
 
 /* Listens on the path; no request is answered yet. Errors: those of
@@ -55,6 +58,14 @@ int sq_api_listen(struct sq_api *api, const char *path,
 int sq_api_start(struct sq_api *api, struct squib_error *err);
 /* Ends the API thread and closes the socket; the control was closed. */
 void sq_api_stop(struct sq_api *api);
+
+/* Builds and starts the configured machine with sq_control_start(), or, on
+ * the event thread, sq_control_boot(). */
+int sq_api_boot(struct sq_api *api,
+                int (*boot)(struct sq_control *control,
+                            const struct sq_vm_spec *spec,
+                            struct squib_error *err),
+                struct squib_error *err);
 
 /* Writes a line of metrics; 0 or an errno. API thread, or the event thread
  * while there is none. */

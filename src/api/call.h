@@ -84,6 +84,7 @@ bool sq_check_vsock(struct sq_call *call);
 
 bool sq_run_action(struct sq_call *call);
 bool sq_run_boot_source(struct sq_call *call);
+bool sq_run_cpu_config(struct sq_call *call);
 bool sq_run_drive(struct sq_call *call);
 bool sq_run_entropy(struct sq_call *call);
 bool sq_run_get_config(struct sq_call *call);
@@ -118,7 +119,6 @@ bool sq_check_plug(struct sq_call *call);
 bool sq_run_plug(struct sq_call *call);
 bool sq_run_unplug(struct sq_call *call);
 
-bool sq_run_cpu_config(struct sq_call *call);
 bool sq_run_hotplug(struct sq_call *call);
 bool sq_run_hotplug_get(struct sq_call *call);
 bool sq_run_hotplug_patch(struct sq_call *call);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "os/host.h"
+
 bool sq_fault(struct sq_fault *fault, const char *fmt, ...)
 {
     va_list ap;
@@ -20,7 +22,7 @@ bool sq_fault(struct sq_fault *fault, const char *fmt, ...)
 struct sq_os_text sq_os_text(int os_errno)
 {
     struct sq_os_text out;
-    const char *words = strerrordesc_np(os_errno);
+    const char *words = sq_host_errno_text(os_errno);
 
     snprintf(out.text, sizeof(out.text), "%.96s (os error %d)",
              words ? words : "Unknown error", os_errno);

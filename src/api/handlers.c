@@ -90,8 +90,15 @@ bool sq_run_machine(struct sq_call *call)
     if (call->request->method == SQ_HTTP_PUT) {
         b.smt.set = true; /* what is left out is reset */
         b.track_dirty_pages.set = true;
+        b.huge_pages.set = true;
     }
     return sq_resources_machine(&call->api->resources, &b, &call->fault);
+}
+
+bool sq_run_cpu_config(struct sq_call *call)
+{
+    return sq_resources_cpu(&call->api->resources, &call->body.cpu_config,
+                            &call->fault);
 }
 
 bool sq_run_boot_source(struct sq_call *call)
@@ -338,25 +345,11 @@ bool sq_run_mmds_patch(struct sq_call *call)
 
 static bool start(struct sq_call *call)
 {
-    struct sq_api *api = call->api;
-    struct sq_vm_spec *spec = calloc(1, sizeof(*spec));
     struct squib_error err = {0};
-    int rc;
 
-    if (!spec)
-        return sq_fault(&call->fault, "Start microvm error: out of memory");
-    rc = sq_resources_to_spec(&api->resources, spec, &err);
-    if (!rc) {
-        spec->boot_timer = api->boot_timer;
-        sq_resources_release(&api->resources);
-        rc = sq_control_start(api->control, spec, &err);
-        if (rc)
-            sq_resources_retake(&api->resources);
-    }
-    free(spec);
-    if (rc)
+    if (sq_api_boot(call->api, sq_control_start, &err))
         return sq_fault(&call->fault, "Start microvm error: %s", err.text);
-    sq_api_start_metrics(api);
+    sq_api_start_metrics(call->api);
     return true;
 }
 

@@ -45,21 +45,6 @@ bool sq_check_hinting(struct sq_call *call)
                     "json body of a request: %s.", why);
 }
 
-/* --- CPU templates ----------------------------------------------------- */
-
-bool sq_run_cpu_config(struct sq_call *call)
-{
-    const struct sq_body_cpu_config *b = &call->body.cpu_config;
-
-    /* A template that changes nothing is one we have. */
-    if (json_array_size(b->capabilities) == 0 &&
-        json_array_size(b->cpuid_modifiers) == 0 &&
-        json_array_size(b->msr_modifiers) == 0)
-        return true;
-    return sq_fault(&call->fault, "Configure CPU error: custom CPU templates "
-                    "are not supported yet");
-}
-
 /* --- snapshots --------------------------------------------------------- */
 
 bool sq_check_snapshot_path(struct sq_call *call)

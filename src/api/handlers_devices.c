@@ -16,6 +16,7 @@
 #include "dev/virtio/mem.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/pmem.h"
+#include "dev/virtio/vhost_blk.h"
 
 #define NOT_FOUND "Failed perform action on device: Device not found"
 #define VERIFY "Please verify the request arguments."
@@ -133,6 +134,30 @@ static int set_limit(struct sq_call *call, uint32_t id, uint32_t n,
     return rc;
 }
 
+static int refresh_now(struct sq_vmm *vmm, void *data,
+                       struct squib_error *err)
+{
+    const uint32_t *n = data;
+
+    return sq_virtio_vhost_blk_refresh(sq_vmm_device(vmm, SQ_VIRTIO_ID_BLK,
+                                                     *n), err);
+}
+
+/* All that can change is what the back end says of its disk. */
+static bool patch_vhost(struct sq_call *call, uint32_t n)
+{
+    const struct sq_body_drive_patch *b = &call->body.drive_patch;
+    struct squib_error err = {0};
+
+    if (b->path_on_host || b->rate_limiter.part.set)
+        return patch_failed(call, "Block: Running method expected different "
+                            "backend.");
+    if (sq_control_call(call->api->control, refresh_now, &n, sizeof(n),
+                        &err) == 0)
+        return true;
+    return patch_failed(call, err.text);
+}
+
 bool sq_run_drive_patch(struct sq_call *call)
 {
     const struct sq_body_drive_patch *b = &call->body.drive_patch;
@@ -141,6 +166,8 @@ bool sq_run_drive_patch(struct sq_call *call)
 
     if (n < 0)
         return patch_failed(call, NOT_FOUND);
+    if (call->api->resources.spec->drives[n].vhost_user)
+        return patch_vhost(call, (uint32_t)n);
     if (!b->path_on_host && !b->rate_limiter.part.set)
         return patch_failed(call, "Block: Running method expected different "
                             "backend.");

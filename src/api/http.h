@@ -16,8 +16,6 @@
 
 /* The longest request line or header line, with its CR LF. */
 #define SQ_HTTP_LINE_MAX 1024u
-/* Bodies up to here are accepted unless another limit is set. */
-#define SQ_HTTP_PAYLOAD_DEFAULT 51200u
 /* What sq_http_head() writes at most, with the NUL. */
 #define SQ_HTTP_HEAD_MAX 256u
 /* The longest text of an error, with the NUL: a line in which each byte was

@@ -2,6 +2,7 @@
 #include "api/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -11,11 +12,21 @@ static uint64_t max_of(unsigned width)
     return width >= 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
 }
 
+/* jansson has no integers of 2^63 and more. They become strings with a byte
+ * in front that no other string of a body may start with. */
+#define BIG '\001'
+#define BIG_ESCAPED "\\u0001"
+
+static bool is_big(const json_t *v)
+{
+    return json_is_string(v) && json_string_value(v)[0] == BIG;
+}
+
 static bool check_string(const struct sq_json_field *f, const json_t *v)
 {
     char buf[SQ_JSON_ERROR_MAX];
 
-    return json_is_string(v) &&
+    return json_is_string(v) && !is_big(v) &&
            strlen(json_string_value(v)) == json_string_length(v) &&
            (!f->check || !f->check(json_string_value(v), buf, sizeof(buf)));
 }
@@ -37,9 +48,12 @@ static bool take_word(const struct sq_json_field *f, const json_t *v,
 static bool take_uint(const struct sq_json_field *f, const json_t *v,
                       uint64_t *out)
 {
-    if (!json_is_integer(v) || json_integer_value(v) < 0)
+    if (is_big(v))
+        *out = strtoull(json_string_value(v) + 1, NULL, 10);
+    else if (json_is_integer(v) && json_integer_value(v) >= 0)
+        *out = (uint64_t)json_integer_value(v);
+    else
         return false;
-    *out = (uint64_t)json_integer_value(v);
     return *out <= max_of(f->width);
 }
 
@@ -50,6 +64,13 @@ union scratch {
     unsigned char bytes[512];
 };
 
+static bool check_object(const struct sq_json_field *f, const json_t *v)
+{
+    union scratch scratch = {0};
+
+    return sq_json_take(f->inner, v, scratch.bytes);
+}
+
 static bool check_list(const struct sq_json_field *f, const json_t *v)
 {
     if (!json_is_array(v))
@@ -57,14 +78,8 @@ static bool check_list(const struct sq_json_field *f, const json_t *v)
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *e = json_array_get(v, i);
 
-        if (f->inner) {
-            union scratch scratch = {0};
-
-            if (!sq_json_take(f->inner, e, scratch.bytes))
-                return false;
-        } else if (!check_string(f, e)) {
+        if (f->inner ? !check_object(f, e) : !check_string(f, e))
             return false;
-        }
     }
     return true;
 }
@@ -105,6 +120,10 @@ static bool take_value(const struct sq_json_field *f, const json_t *v,
         num->set = true;
         return take_word(f, v, &num->v);
     case SQ_JSON_OBJECT:
+        if (f->by_tree) {
+            *(const json_t **)at = v;
+            return check_object(f, v);
+        }
         part->set = true;
         return sq_json_take(f->inner, v, at);
     case SQ_JSON_LIST:
@@ -197,8 +216,65 @@ static json_t *parse(const char *text, size_t text_len, json_error_t *where)
     return tree;
 }
 
+/* The length of an integer of 2^63 to 2^64 - 1 at text[0..len), 0: there is
+ * none. */
+static size_t big_len(const char *text, size_t len)
+{
+    size_t n = 0;
+    uint64_t v = 0;
+
+    while (n < len && text[n] >= '0' && text[n] <= '9')
+        if (__builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(text[n++] - '0'), &v))
+            return 0;
+    if (v <= INT64_MAX || text[0] == '0' ||
+        (n < len && strchr(".eE", text[n])))
+        return 0;
+    return n;
+}
+
+/* A copy with such integers as marked strings; NULL without memory. */
+static char *mark_big(const char *text, size_t len, size_t *out_len)
+{
+    /* Each has 19 digits at least and grows by less. */
+    char *out = malloc(2 * len + 1);
+    bool in_string = false, in_number = false;
+    size_t n = 0;
+
+    for (size_t i = 0; out && i < len; i++) {
+        char c = text[i];
+        size_t big = in_string || in_number ? 0 : big_len(text + i, len - i);
+
+        if (big) {
+            n += (size_t)sprintf(out + n, "\"" BIG_ESCAPED "%.*s\"",
+                                 (int)big, text + i);
+            i += big - 1;
+            continue;
+        }
+        out[n++] = c;
+        if (in_string && c == '\\' && i + 1 < len)
+            out[n++] = text[++i];
+        else if (c == '"')
+            in_string = !in_string;
+        in_number = !in_string && c && strchr("0123456789+-.eE", c);
+    }
+    *out_len = n;
+    return out;
+}
+
+static json_t *parse_big(const char *text, size_t text_len,
+                         json_error_t *where)
+{
+    size_t len;
+    char *marked = mark_big(text, text_len, &len);
+    json_t *tree = marked ? parse(marked, len, where) : NULL;
+
+    free(marked);
+    return tree;
+}
+
 /* What jansson refuses and serde does not (NUL characters, numbers beyond
- * 63 bits, duplicates in free objects) gets jansson's words. */
+ * 63 bits in free values, duplicates in free objects) gets jansson's words. */
 static json_t *refused(const struct sq_json_schema *schema, const char *text,
                        size_t text_len, const json_error_t *where,
                        char error[SQ_JSON_ERROR_MAX])
@@ -218,6 +294,8 @@ json_t *sq_json_read(const struct sq_json_schema *schema, const char *text,
     json_error_t where = {0};
     json_t *tree = parse(text, text_len, &where);
 
+    if (!tree && json_error_code(&where) == json_error_numeric_overflow)
+        tree = parse_big(text, text_len, &where);
     if (tree && sq_json_take(schema, tree, out))
         return tree;
     json_decref(tree);

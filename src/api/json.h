@@ -61,6 +61,7 @@ struct sq_json_field {
     enum sq_json_kind kind;
     bool required;
     bool nullable; /* null is as good as absent */
+    bool by_tree;  /* OBJECT: checked as ever, then kept as const json_t * */
     size_t off;    /* of the value in the struct */
     unsigned width;  /* UINT: 8, 16, 32, 64 */
     uint64_t dflt;   /* UINT, BOOL, WORD */

@@ -461,18 +461,33 @@ static bool skip(struct walk *w)
     }
 }
 
+/* The digits of "-1.234e+56" over those of a number with as many or more. */
+static void put_digits(char *out, const char *sci)
+{
+    for (; *sci && *sci != 'e'; sci++)
+        if (*sci != '.')
+            *out++ = *sci;
+}
+
 /* The shortest digits that mean f, with a point and without an exponent. */
 static void print_real(double f, char *out, size_t out_len)
 {
     char sci[40];
     int digits = 1, exponent, decimals;
+    size_t n;
 
     do
         snprintf(sci, sizeof(sci), "%.*e", digits - 1, f);
     while (strtod(sci, NULL) != f && ++digits <= 17);
     exponent = (int)strtol(strchr(sci, 'e') + 1, NULL, 10);
     decimals = digits - 1 - exponent;
-    snprintf(out, out_len, "%.*f", decimals > 0 ? decimals : 1, f);
+    n = (size_t)snprintf(out, out_len, "%.*f", decimals > 0 ? decimals : 1,
+                         f);
+    /* Behind the shortest digits there are zeroes only. */
+    for (int i = 0; decimals < 0 && n < out_len && i < -decimals; i++)
+        out[n - 3 - (size_t)i] = '0';
+    if (decimals < 0)
+        put_digits(out, sci);
 }
 
 /* "string \"x\"": what is there instead of what was expected. */

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Who writes while nobody has a name. */
+#define SQ_LOG_ID_DEFAULT "anonymous-instance"
 /* A longer text is cut. */
 #define SQ_LOG_TEXT_MAX 3072u
 

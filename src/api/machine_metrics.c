@@ -16,6 +16,7 @@
 #include "dev/virtio/net.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
+#include "dev/virtio/vhost_blk.h"
 #include "dev/virtio/vsock.h"
 
 /* Where in sq_api.counted the devices stand. */
@@ -73,6 +74,14 @@ static const struct row blk_rows[] = {
             rate_limiter_event_count),
     TIMES(blk, block, read_agg, read_latency),
     TIMES(blk, block, write_agg, write_latency),
+};
+
+static const struct row vhost_blk_rows[] = {
+    ROW(vhost_blk, vhost_user, activate_fails, activate_failed),
+    ROW(vhost_blk, vhost_user, cfg_fails, config_failed),
+    ROW(vhost_blk, vhost_user, init_time_us, init_us),
+    ROW(vhost_blk, vhost_user, activate_time_us, activate_us),
+    ROW(vhost_blk, vhost_user, config_change_time_us, config_us),
 };
 
 static const struct row net_rows[] = {
@@ -341,6 +350,20 @@ static void count_single(struct sq_api *api, struct sq_vmm *vmm)
                SQ_ARRAY_LEN(mmds_rows), mmds, true, &unused);
 }
 
+/* Its times are values that stay, so they are not taken as differences. */
+static void count_vhost(struct sq_api *api, size_t slot,
+                        const struct sq_virtio_device *dev,
+                        struct counted *out)
+{
+    const struct group g = {GROUP(vhost_blk, dev), .alone = false};
+
+    count(api, slot, dev, &g, out);
+    for (size_t i = 0; i < out->count; i++)
+        if (sq_metrics_stores(out->rows[i].metric))
+            out->value[i].v = load(sq_virtio_vhost_blk_counters(dev),
+                                   out->rows[i].off);
+}
+
 /* Adds a line's part for each drive, interface and pmem. */
 static size_t count_many(struct sq_api *api, struct sq_vmm *vmm,
                          struct counted *counted,
@@ -354,6 +377,13 @@ static size_t count_many(struct sq_api *api, struct sq_vmm *vmm,
         dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_BLK, i);
         if (!dev)
             break;
+        if (spec->drives[i].vhost_user) {
+            count_vhost(api, SLOT_DRIVES + i, dev, &counted[n]);
+            snprintf(out[n].name, sizeof(out[n].name), "vhost_user_block_%s",
+                     spec->drives[i].id);
+            out[n++].group = "vhost_user";
+            continue;
+        }
         count(api, SLOT_DRIVES + i, dev,
               &(struct group){GROUP(blk, dev),
                               .throttle = sq_virtio_blk_throttle(dev)},

@@ -62,6 +62,11 @@ bool sq_metrics_configure(struct sq_metrics *m,
     return true;
 }
 
+bool sq_metrics_stores(enum sq_metric which)
+{
+    return rows[which].kind == STORE;
+}
+
 static json_t *show(enum kind kind, struct sq_metric_value value)
 {
     if (kind == LATENCY)
@@ -112,20 +117,38 @@ static json_t *line(struct sq_metrics *m,
             for (size_t k = 0; k < count; k++)
                 if (strcmp(devices[k].group, group) == 0)
                     add_device(root, &devices[k]);
-            part = json_object();
-            json_object_set_new(root, group, part);
+            part = NULL;
+            if (strcmp(group, "vhost_user") != 0) {
+                part = json_object();
+                json_object_set_new(root, group, part);
+            }
         }
-        json_object_set_new(part, rows[i].name, show(rows[i].kind, v));
+        if (part)
+            json_object_set_new(part, rows[i].name, show(rows[i].kind, v));
         m->last[i] = now;
     }
     return root;
+}
+
+/* 0 or an errno; *done counts what was written. */
+static int put(int fd, const char *text, size_t len, size_t *done)
+{
+    while (*done < len) {
+        ssize_t n = write(fd, text + *done, len - *done);
+
+        if (n >= 0)
+            *done += (size_t)n;
+        else if (errno != EINTR)
+            return errno;
+    }
+    return 0;
 }
 
 int sq_metrics_flush(struct sq_metrics *m,
                      const struct sq_metrics_device *devices, size_t count)
 {
     json_t *root;
-    size_t len;
+    size_t len, done = 0;
     char *text;
     int e = 0;
 
@@ -139,13 +162,13 @@ int sq_metrics_flush(struct sq_metrics *m,
     /* The newline takes the place of the NUL: one write, one line. */
     len = strlen(text);
     text[len] = '\n';
-    for (size_t done = 0; done <= len && !e;) {
-        ssize_t n = write(m->fd, text + done, len + 1 - done);
-
-        if (n >= 0)
-            done += (size_t)n;
-        else if (errno != EINTR)
-            e = errno;
+    /* Half a line that a FIFO holds must not spoil this one. */
+    if (m->torn)
+        e = put(m->fd, "\n", 1, &done);
+    if (!e) {
+        done = 0;
+        e = put(m->fd, text, len + 1, &done);
+        m->torn = e && done > 0;
     }
     free(text);
     if (e)

@@ -44,6 +44,7 @@ struct sq_metrics {
     bool emit_id;
     char id[65];
     json_t *properties; /* or NULL */
+    bool torn; /* a FIFO took the start of the last line, not its end */
 };
 
 void sq_metrics_init(struct sq_metrics *m, const char *id);
@@ -71,6 +72,9 @@ static inline void sq_metrics_set_extremes(struct sq_metrics *m,
     atomic_store_explicit(&m->max_us[which], value.max_us,
                           memory_order_relaxed);
 }
+
+/* Whether it is a value that stays. */
+bool sq_metrics_stores(enum sq_metric which);
 
 /* PUT /metrics, once. False with *fault filled. */
 bool sq_metrics_configure(struct sq_metrics *m,

@@ -13,11 +13,12 @@
 
 #include "base/err.h"
 #include "dev/host/tap.h"
+#include "dev/host/vhost_user.h"
 #include "os/sock.h"
-#include "vmm/config_json.h"
 
 #define VCPUS_MAX 32
 #define MTU_MIN 68
+#define VIRTIO_BLK_READ_ONLY (1ull << 5) /* virtio 1.2, 5.2.3 */
 
 int sq_resources_init(struct sq_resources *r, struct squib_error *err)
 {
@@ -78,13 +79,16 @@ bool sq_resources_machine(struct sq_resources *r,
     uint64_t vcpus = b->vcpu_count.set ? b->vcpu_count.v : spec->vcpus;
     uint64_t mem_mib = b->mem_size_mib.set ? b->mem_size_mib.v : r->mem_mib;
     bool smt = b->smt.set ? b->smt.v : r->smt;
+    enum sq_shm_pages pages = b->huge_pages.set
+                                     ? (enum sq_shm_pages)b->huge_pages.v
+                                     : spec->pages;
 
     r->boot_path = true;
     if (vcpus < 1 || vcpus > VCPUS_MAX || (smt && vcpus > 1 && vcpus % 2))
         return sq_fault(fault, "Machine config error: The number of vCPUs "
                         "must be greater than 0, less than %d and must be 1 "
                         "or an even number if SMT is enabled.", VCPUS_MAX);
-    if (mem_mib == 0 || (b->huge_pages.v != SQ_HUGE_NONE && mem_mib % 2))
+    if (mem_mib == 0 || (pages != SQ_PAGES_NORMAL && mem_mib % 2))
         return sq_fault(fault, "Machine config error: The memory size (MiB) "
                         "is either 0, or not a multiple of the configured "
                         "page size.");
@@ -92,16 +96,14 @@ bool sq_resources_machine(struct sq_resources *r,
         return sq_fault(fault, "Machine config error: The memory size (MiB) "
                         "is smaller than the previously set balloon device "
                         "target size.");
-    if (b->huge_pages.v != SQ_HUGE_NONE)
-        return sq_fault(fault, "Machine config error: huge_pages %s is not "
-                        "supported yet", sq_huge_words[b->huge_pages.v]);
-    if (b->cpu_template.set && b->cpu_template.v != SQ_TEMPLATE_NONE)
-        return sq_fault(fault, "Machine config error: cpu_template %s is "
-                        "not supported yet",
-                        sq_template_words[b->cpu_template.v]);
     r->spec->vcpus = (uint32_t)vcpus;
     r->mem_mib = mem_mib;
     r->smt = smt;
+    r->spec->pages = pages;
+    if (b->cpu_template.set)
+        r->spec->cpu = (struct sq_cpu_template){
+            .name = (enum sq_cpu_name)b->cpu_template.v,
+        };
     if (b->track_dirty_pages.set)
         r->spec->dirty_log = b->track_dirty_pages.v;
     return true;
@@ -179,6 +181,27 @@ int sq_resources_find_drive(const struct sq_resources *r, const char *id)
     return -1;
 }
 
+/* A drive that a vhost-user back end serves: it must answer already. */
+static bool read_vhost_drive(const struct sq_body_drive *b,
+                             struct sq_drive_spec *d, struct sq_fault *fault)
+{
+    struct sq_vhost_user *back = NULL;
+    struct squib_error err = {0};
+
+    if (sq_vhost_user_connect(b->socket, &back, &err) != 0)
+        return sq_fault(fault, "Drive config error: Unable to create the "
+                        "virtio block device: Vhost user backend error: "
+                        "Vhost-user error: %s%s",
+                        err.os_errno ? "Failed to connect to UDS Unix "
+                                       "stream: " : "",
+                        err.os_errno ? sq_os_text(err.os_errno).text
+                                     : err.text);
+    d->read_only = sq_vhost_user_features(back) & VIRTIO_BLK_READ_ONLY;
+    sq_vhost_user_free(back);
+    d->vhost_user = true;
+    return true;
+}
+
 /* What can be said without the other drives. */
 static bool read_drive(const struct sq_body_drive *b,
                        struct sq_drive_spec *d, struct sq_fault *fault)
@@ -187,12 +210,13 @@ static bool read_drive(const struct sq_body_drive *b,
                                  "virtio block device: ";
     int e;
 
-    if (b->socket && !b->path_on_host)
-        return sq_fault(fault, "%svhost-user drives (socket) are not "
-                        "supported yet", before);
-    if (b->socket || !b->path_on_host)
+    if (!b->socket == !b->path_on_host ||
+        (b->socket && (b->is_read_only.set || b->io_engine.set ||
+                       b->rate_limiter.part.set ||
+                       strlen(b->socket) >= sizeof(d->path))))
         return sq_fault(fault, "%sInvalid block config.", before);
-    e = try_open(b->path_on_host, b->is_read_only.v ? O_RDONLY : O_RDWR);
+    e = b->socket ? 0 : try_open(b->path_on_host, b->is_read_only.v
+                                                      ? O_RDONLY : O_RDWR);
     if (e)
         return sq_fault(fault, "%sVirtio backend error: Error manipulating "
                         "the backing file: %s %s", before,
@@ -203,10 +227,13 @@ static bool read_drive(const struct sq_body_drive *b,
     if (!set_text(d->partuuid, sizeof(d->partuuid), b->partuuid))
         return sq_fault(fault, "%sthe partuuid is longer than %zu bytes",
                         before, sizeof(d->partuuid) - 1);
-    set_text(d->path, sizeof(d->path), b->path_on_host);
+    set_text(d->path, sizeof(d->path), b->socket ? b->socket
+                                                 : b->path_on_host);
     d->is_root = b->is_root_device.v;
-    d->read_only = b->is_read_only.v;
     d->flush = b->cache_type.v == SQ_CACHE_WRITEBACK;
+    if (b->socket)
+        return read_vhost_drive(b, d, fault);
+    d->read_only = b->is_read_only.v;
     d->async = b->io_engine.v == SQ_ENGINE_ASYNC;
     sq_limiter_update(&d->limit, &b->rate_limiter);
     return true;
@@ -589,7 +616,7 @@ bool sq_resources_hotplug(struct sq_resources *r,
     return true;
 }
 
-/* --- to and from a spec ------------------------------------------------ */
+/* --- to a spec --------------------------------------------------------- */
 
 int sq_resources_to_spec(const struct sq_resources *r,
                          struct sq_vm_spec *spec, struct squib_error *err)
@@ -600,19 +627,13 @@ int sq_resources_to_spec(const struct sq_resources *r,
     if (!spec->kernel[0])
         return sq_err_set(err, SQUIB_E_INVAL, "Cannot start microvm without "
                           "kernel configuration.");
-    spec->mem_mib = r->mem_mib > UINT32_MAX ? UINT32_MAX
-                                            : (uint32_t)r->mem_mib;
+    if (r->mem_mib > SQ_SPEC_MEM_MIB_MAX)
+        return sq_err_set(err, SQUIB_E_NOMEM, "Invalid Memory Configuration: "
+                          "Cannot create mmap region: Out of memory (os "
+                          "error 12)");
+    spec->mem_mib = (uint32_t)r->mem_mib;
     if (!r->has_boot_args)
         rc = sq_spec_set(spec->cmdline, sizeof(spec->cmdline), "boot_args",
-                         SQ_CONFIG_CMDLINE_DEFAULT, err);
-    return rc ? rc : sq_config_finish_cmdline(spec, err);
-}
-
-void sq_resources_from_spec(struct sq_resources *r,
-                            const struct sq_vm_spec *spec)
-{
-    *r->spec = *spec;
-    r->mem_mib = spec->mem_mib;
-    r->has_boot_args = strcmp(spec->cmdline, SQ_CONFIG_CMDLINE_DEFAULT) != 0;
-    r->boot_path = true;
+                         SQ_SPEC_CMDLINE_DEFAULT, err);
+    return rc ? rc : sq_spec_finish_cmdline(spec, err);
 }

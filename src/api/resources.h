@@ -44,6 +44,10 @@ void sq_resources_fini(struct sq_resources *r);
 bool sq_resources_machine(struct sq_resources *r,
                           const struct sq_body_machine *b,
                           struct sq_fault *fault);
+/* cpu_config.c. A CPU template; it takes the place of a named one. */
+bool sq_resources_cpu(struct sq_resources *r,
+                      const struct sq_body_cpu_config *b,
+                      struct sq_fault *fault);
 bool sq_resources_boot_source(struct sq_resources *r,
                               const struct sq_body_boot_source *b,
                               struct sq_fault *fault);
@@ -96,10 +100,6 @@ json_t *sq_resources_show(const struct sq_resources *r,
 /* A spec for sq_vmm_new(), its command line complete. */
 int sq_resources_to_spec(const struct sq_resources *r,
                          struct sq_vm_spec *spec, struct squib_error *err);
-/* What a configuration file described; before sq_config_finish_cmdline().
- */
-void sq_resources_from_spec(struct sq_resources *r,
-                            const struct sq_vm_spec *spec);
 
 /* Lets go of the socket and the taps, for the machine to take; and takes
  * the socket again if the machine could not start. */

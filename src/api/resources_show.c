@@ -4,6 +4,12 @@
 
 #include "api/resources.h"
 
+/* JSON's integers end at 2^63 here. */
+static json_int_t whole(uint64_t v)
+{
+    return v > INT64_MAX ? INT64_MAX : (json_int_t)v;
+}
+
 static bool limits(const struct sq_bucket_config *b)
 {
     return b->size && b->refill_ms;
@@ -15,12 +21,12 @@ static json_t *show_bucket(const struct sq_bucket_config *b)
 
     if (!limits(b))
         return json_null();
-    out = json_pack("{s:I, s:n, s:I}", "size", (json_int_t)b->size,
+    out = json_pack("{s:I, s:n, s:I}", "size", whole(b->size),
                     "one_time_burst", "refill_time",
-                    (json_int_t)b->refill_ms);
+                    whole(b->refill_ms));
     if (out && b->one_time_burst)
         json_object_set_new(out, "one_time_burst",
-                            json_integer((json_int_t)b->one_time_burst));
+                            json_integer(whole(b->one_time_burst)));
     return out;
 }
 
@@ -35,12 +41,17 @@ static json_t *show_limiter(const struct sq_ratelimit_config *limit)
 
 json_t *sq_resources_show_machine(const struct sq_resources *r)
 {
-    return json_pack("{s:I, s:I, s:b, s:b, s:s}",
+    enum sq_cpu_name cpu = r->spec->cpu.name;
+
+    /* Left out, not null, without a template; upstream too. */
+    return json_pack("{s:I, s:I, s:b, s:s*, s:b, s:s}",
                      "vcpu_count", (json_int_t)r->spec->vcpus,
-                     "mem_size_mib", (json_int_t)r->mem_mib,
+                     "mem_size_mib", whole(r->mem_mib),
                      "smt", (int)r->smt,
+                     "cpu_template", cpu == SQ_CPU_NO_NAME
+                                         ? NULL : sq_template_words[cpu],
                      "track_dirty_pages", (int)r->spec->dirty_log,
-                     "huge_pages", sq_huge_words[SQ_HUGE_NONE]);
+                     "huge_pages", sq_huge_words[r->spec->pages]);
 }
 
 json_t *sq_resources_show_balloon(const struct sq_resources *r)
@@ -69,18 +80,20 @@ static json_t *show_drives(const struct sq_vm_spec *spec)
         const struct sq_drive_spec *d = &spec->drives[i];
 
         json_array_append_new(out, json_pack(
-            "{s:s, s:s?, s:b, s:s, s:b, s:s, s:o, s:s, s:n}",
+            "{s:s, s:s?, s:b, s:s, s:o, s:s?, s:o, s:s?, s:s?}",
             "drive_id", d->id,
             "partuuid", or_null(d->partuuid),
             "is_root_device", (int)d->is_root,
             "cache_type", sq_cache_words[d->flush ? SQ_CACHE_WRITEBACK
                                                   : SQ_CACHE_UNSAFE],
-            "is_read_only", (int)d->read_only,
-            "path_on_host", d->path,
+            "is_read_only", d->vhost_user ? json_null()
+                                          : json_boolean(d->read_only),
+            "path_on_host", d->vhost_user ? NULL : d->path,
             "rate_limiter", show_limiter(&d->limit),
-            "io_engine", sq_engine_words[d->async ? SQ_ENGINE_ASYNC
-                                                  : SQ_ENGINE_SYNC],
-            "socket"));
+            "io_engine", d->vhost_user ? NULL
+                         : sq_engine_words[d->async ? SQ_ENGINE_ASYNC
+                                                    : SQ_ENGINE_SYNC],
+            "socket", d->vhost_user ? d->path : NULL));
     }
     return out;
 }

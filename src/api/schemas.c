@@ -228,8 +228,8 @@ static const struct sq_json_field vm_state_fields[] = {
 SCHEMA(vm_state, "Vm");
 
 const char *const sq_huge_words[] = {"None", "Transparent", "2M", NULL};
-const char *const sq_template_words[] = {"C3", "T2", "T2S", "T2CL", "T2A",
-                                         "None", NULL};
+const char *const sq_template_words[] = {"C3", "T2", "T2S", "None", "T2CL",
+                                         "T2A", NULL};
 static const struct sq_json_field machine_fields[] = {
     UINT(machine, vcpu_count, 8, MUST),
     UINT(machine, mem_size_mib, 64, MUST, .expected = "usize"),
@@ -368,51 +368,39 @@ static const struct sq_json_field mmds_config_fields[] = {
 };
 SCHEMA(mmds_config, "MmdsConfig");
 
-/* Of the parts of a CPU template only their form is looked at. */
-struct sq_body_cpuid_register {
-    const char *reg, *bitmap;
-};
 static const struct sq_json_field cpuid_register_fields[] = {
     {.name = "register", .kind = SQ_JSON_STRING, .required = true,
      .check = check_register,
      .off = offsetof(struct sq_body_cpuid_register, reg)},
     TEXT(cpuid_register, bitmap, MUST, .check = check_bitmap32),
 };
-static const struct sq_json_schema cpuid_register_schema = {
+const struct sq_json_schema sq_cpuid_register_schema = {
     "CpuidRegisterModifier", cpuid_register_fields,
     SQ_ARRAY_LEN(cpuid_register_fields), true};
 
-struct sq_body_cpuid_leaf {
-    const char *leaf, *subleaf;
-    struct sq_json_num flags;
-    const json_t *modifiers;
-};
 static const struct sq_json_field cpuid_leaf_fields[] = {
     TEXT(cpuid_leaf, leaf, MUST, .check = check_number),
     TEXT(cpuid_leaf, subleaf, MUST, .check = check_number),
     UINT(cpuid_leaf, flags, 32, MUST),
-    LIST(cpuid_leaf, modifiers, MUST, .inner = &cpuid_register_schema),
+    LIST(cpuid_leaf, modifiers, MUST, .inner = &sq_cpuid_register_schema),
 };
-static const struct sq_json_schema cpuid_leaf_schema = {
+const struct sq_json_schema sq_cpuid_leaf_schema = {
     "CpuidLeafModifier", cpuid_leaf_fields, SQ_ARRAY_LEN(cpuid_leaf_fields),
     true};
 
-struct sq_body_msr {
-    const char *addr, *bitmap;
-};
 static const struct sq_json_field msr_fields[] = {
     TEXT(msr, addr, MUST, .check = check_number),
     TEXT(msr, bitmap, MUST, .check = check_bitmap64),
 };
-static const struct sq_json_schema msr_schema = {
+const struct sq_json_schema sq_msr_schema = {
     "RegisterModifier", msr_fields, SQ_ARRAY_LEN(msr_fields), true};
 
 static const struct sq_json_field cpu_config_fields[] = {
     {.name = "kvm_capabilities", .kind = SQ_JSON_LIST,
      .check = check_capability,
      .off = offsetof(struct sq_body_cpu_config, capabilities)},
-    LIST(cpu_config, cpuid_modifiers, .inner = &cpuid_leaf_schema),
-    LIST(cpu_config, msr_modifiers, .inner = &msr_schema),
+    LIST(cpu_config, cpuid_modifiers, .inner = &sq_cpuid_leaf_schema),
+    LIST(cpu_config, msr_modifiers, .inner = &sq_msr_schema),
 };
 SCHEMA(cpu_config, "CustomCpuTemplate");
 

@@ -59,9 +59,9 @@ struct sq_body_vm_state {
     struct sq_json_num state;
 };
 
-enum sq_huge_pages { SQ_HUGE_NONE, SQ_HUGE_TRANSPARENT, SQ_HUGE_2M };
+/* As enum sq_shm_pages. */
 extern const char *const sq_huge_words[];
-#define SQ_TEMPLATE_NONE 5 /* index into sq_template_words */
+/* As enum sq_cpu_name. */
 extern const char *const sq_template_words[];
 struct sq_body_machine {
     struct sq_json_num vcpu_count, mem_size_mib, smt, cpu_template,
@@ -200,6 +200,24 @@ struct sq_body_snapshot_load {
     sq_##type##_schema;
 SQ_BODY_LIST(SQ_BODY_EXTERN)
 #undef SQ_BODY_EXTERN
+
+/* Elements of lists. */
+struct sq_body_cpuid_register {
+    const char *reg, *bitmap;
+};
+
+struct sq_body_cpuid_leaf {
+    const char *leaf, *subleaf;
+    struct sq_json_num flags;
+    const json_t *modifiers;
+};
+
+struct sq_body_msr {
+    const char *addr, *bitmap;
+};
+
+extern const struct sq_json_schema sq_cpuid_register_schema,
+    sq_cpuid_leaf_schema, sq_msr_schema;
 
 /* Any one of them. */
 union sq_body {

@@ -322,6 +322,9 @@ int sq_initramfs_build(const struct sq_initramfs_spec *spec,
         result = sq_initramfs_add_file(out, "squib/config", 0644,
                                        spec->config, strlen(spec->config),
                                        err);
+    if (result == 0 && spec->command)
+        result = sq_initramfs_add_file(out, "squib/run", 0600, spec->command,
+                                       spec->command_len, err);
     if (result == 0)
         result = sq_initramfs_finish(out, err);
     if (result)

@@ -12,6 +12,7 @@
  *   /init                    the agent
  *   /squib/modules           module paths in load order, one a line
  *   /squib/config            settings (guest/settings.h), when there are any
+ *   /squib/run               a command without a host (guest/session.h)
  *   /squib/mod/NAME.ko       modules without signatures
  *   /squib/{root,lower,upper} mount points for another root
  *   /bin/busybox, /bin/APPLET when there is a busybox
@@ -67,6 +68,8 @@ struct sq_initramfs_spec {
     size_t busybox_len;
     const char *const *module_paths; /* host files in load order */
     size_t module_count;
+    const void *command; /* for /squib/run, or NULL */
+    size_t command_len;
     const char *config; /* text for /squib/config, or NULL */
 };
 

@@ -131,7 +131,7 @@ static void check_kernel(const struct sq_doctor *d, struct sq_finding *f)
 static void check_modules(const struct sq_doctor *d, struct sq_finding *f)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules("ext4", false, false, wanted);
+    size_t n = sq_guest_modules("ext4", true, false, false, wanted);
     struct sq_module_list list = {0};
     struct squib_error err = {0};
 

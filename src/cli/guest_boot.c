@@ -2,6 +2,7 @@
 #include "cli/guest_boot.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "arch/guest.h"
@@ -14,15 +15,16 @@
 /* On the software CPU there is nothing to leak to, and each costs. */
 #define CMDLINE_SOFT "mitigations=off"
 
-size_t sq_guest_modules(const char *fstype, bool net, bool pci,
+size_t sq_guest_modules(const char *fstype, bool disks, bool net, bool pci,
                         const char *out[SQ_GUEST_MODULES_MAX])
 {
     size_t n = 0;
 
     out[n++] = pci ? "virtio_pci" : "virtio_mmio";
     out[n++] = "vmw_vsock_virtio_transport";
-    if (fstype) {
+    if (fstype || disks)
         out[n++] = "virtio_blk";
+    if (fstype) {
         out[n++] = fstype;
         out[n++] = "overlay";
     }
@@ -36,7 +38,7 @@ static int find_modules(const struct sq_run_options *o,
                         struct sq_module_list *list, struct squib_error *err)
 {
     const char *wanted[SQ_GUEST_MODULES_MAX];
-    size_t n = sq_guest_modules(boot->root.fstype,
+    size_t n = sq_guest_modules(boot->root.fstype, o->disk_count > 0,
                                 sq_net_option_wanted(o->net), o->pci, wanted);
     int rc;
 
@@ -53,18 +55,21 @@ static int find_modules(const struct sq_run_options *o,
 }
 
 static int build_initramfs(const struct sq_run_options *o,
+                           const void *command, size_t command_len,
                            struct sq_guest_boot *boot,
                            struct squib_error *err)
 {
     struct sq_module_list modules;
     const struct sq_guest_arch *guest = boot->kernel.guest;
-    char config[256];
+    char config[512], ports[128];
     struct sq_initramfs_spec spec = {
         .agent = guest->agent,
         .agent_len = (size_t)(guest->agent_end - guest->agent),
         .busybox = boot->root.busybox,
         .busybox_len = boot->root.busybox_len,
         .config = config,
+        .command = command,
+        .command_len = command_len,
     };
     int rc, n = 0;
 
@@ -82,6 +87,11 @@ static int build_initramfs(const struct sq_run_options *o,
         if (sq_net_option_is_user(o->net))
             n += snprintf(config + n, sizeof(config) - (size_t)n,
                           "net=" SQ_NET_USER_SETTING "\n");
+        sq_publish_setting(o->publish, o->publish_count, ports,
+                           sizeof(ports));
+        if (ports[0])
+            n += snprintf(config + n, sizeof(config) - (size_t)n,
+                          "publish=%s\n", ports);
         if (boot->root.fstype)
             snprintf(config + n, sizeof(config) - (size_t)n,
                      "root=/dev/vda\nrootfstype=%s\nrootmode=overlay\n",
@@ -110,6 +120,22 @@ static int add_root_drive(const struct sq_guest_boot *boot,
     d->is_root = true;
     return sq_spec_set(d->path, sizeof(d->path), "the root's path",
                        boot->root.image, err);
+}
+
+static int add_disks(const struct sq_run_options *o, struct sq_vm_spec *spec,
+                     struct squib_error *err)
+{
+    for (size_t i = 0; i < o->disk_count; i++) {
+        struct sq_drive_spec *d = sq_spec_drive_add(spec, err);
+
+        if (!d)
+            return SQUIB_E_INVAL;
+        snprintf(d->id, sizeof(d->id), "disk%zu", i + 1);
+        memcpy(d->path, o->disk[i].path, sizeof(d->path));
+        d->read_only = o->disk[i].read_only;
+        d->flush = true; /* what the guest syncs is on the disk */
+    }
+    return 0;
 }
 
 static int fill_spec(const struct sq_run_options *o,
@@ -147,15 +173,42 @@ static int fill_spec(const struct sq_run_options *o,
     if (!rc)
         rc = add_root_drive(boot, spec, err);
     if (!rc)
-        rc = sq_net_option_apply(o->net, spec, err);
+        rc = add_disks(o, spec, err);
+    if (!rc)
+        rc = sq_net_option_apply(o->net, o->no_host, spec, err);
     return rc;
+}
+
+/* A RUN message as the agent finds it in the initramfs: its payload. */
+static int encode(const struct sq_agent_command *cmd, uint8_t **out,
+                  size_t *len, struct squib_error *err)
+{
+    const size_t head = sizeof(struct sq_agent_header);
+    size_t size = cmd ? sq_agent_run_size(cmd) : 0;
+
+    *out = NULL;
+    *len = 0;
+    if (!cmd)
+        return 0;
+    if (!size)
+        return sq_err_set(err, SQUIB_E_INVAL, "the command line and the "
+                          "environment are too long");
+    *out = malloc(size);
+    if (!*out || sq_agent_run_encode(cmd, *out, size, len) != SQ_AGENT_OK)
+        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    *len -= head;
+    memmove(*out, *out + head, *len);
+    return 0;
 }
 
 int sq_guest_boot_prepare(const struct sq_run_options *o,
                           const struct squib_backend *backend,
+                          const struct sq_agent_command *alone,
                           struct sq_guest_boot *boot,
                           struct sq_vm_spec *spec, struct squib_error *err)
 {
+    uint8_t *command = NULL;
+    size_t command_len = 0;
     int rc;
 
     memset(boot, 0, sizeof(*boot));
@@ -166,7 +219,10 @@ int sq_guest_boot_prepare(const struct sq_run_options *o,
     sq_kernel_unpack(&boot->kernel);
     rc = sq_root_open(o->root, boot->kernel.guest, &boot->root, err);
     if (!rc)
-        rc = build_initramfs(o, boot, err);
+        rc = encode(alone, &command, &command_len, err);
+    if (!rc)
+        rc = build_initramfs(o, command, command_len, boot, err);
+    free(command);
     if (!rc)
         rc = fill_spec(o, backend, boot, spec, err);
     return rc;

@@ -12,6 +12,7 @@
 #include "cli/kernel_find.h"
 #include "cli/root.h"
 #include "cli/run_options.h"
+#include "core/agent_proto.h"
 #include "vmm/config.h"
 
 struct sq_guest_boot {
@@ -21,10 +22,12 @@ struct sq_guest_boot {
     size_t module_count;
 };
 
-/* Fills *spec and *boot. Errors name the file and the remedy; *boot needs
+/* Fills *spec and *boot. alone: the initramfs brings this command with it
+ * (NULL: the host sends one). Errors name the file and the remedy; *boot needs
  * sq_guest_boot_release() even then. */
 int sq_guest_boot_prepare(const struct sq_run_options *o,
                           const struct squib_backend *backend,
+                          const struct sq_agent_command *alone,
                           struct sq_guest_boot *boot,
                           struct sq_vm_spec *spec, struct squib_error *err);
 
@@ -32,10 +35,10 @@ int sq_guest_boot_prepare(const struct sq_run_options *o,
 void sq_guest_boot_release(struct sq_guest_boot *boot);
 
 /* The modules that a guest with this root's file system (NULL: built-in
- * root), with a network and PCI or without, cannot do without; for doctor.
- * Returns how many were written. */
+ * root), with further disks, a network and PCI or without, cannot do without;
+ * for doctor. Returns how many were written. */
 #define SQ_GUEST_MODULES_MAX 8
-size_t sq_guest_modules(const char *fstype, bool net, bool pci,
+size_t sq_guest_modules(const char *fstype, bool disks, bool net, bool pci,
                         const char *out[SQ_GUEST_MODULES_MAX]);
 
 #endif

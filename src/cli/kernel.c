@@ -77,7 +77,7 @@ static int fetch(int argc, char *argv[])
         return SQ_STATUS_FAILED;
     }
     sq_say("the script that fetches a kernel is not installed\n  do: apt "
-           "install linux-image-cloud-amd64, or use --kernel FILE");
+           "install %s, or use --kernel FILE", sq_kernel_guest()->package);
     return SQ_STATUS_FAILED;
 }
 
@@ -93,8 +93,8 @@ int sq_verb_kernel(int argc, char *argv[])
         puts("usage: squib kernel [show | fetch [-f] [-a ARCH]]\n\n"
              "  show   where the guest kernel was looked for and found\n"
              "  fetch  get Debian's cloud kernel into the cache with apt "
-             "(no root needed);\n         -f takes a newer one; ARCH is x86_64 or "
-             "aarch64");
+             "(no root needed);\n         -f takes a newer one; ARCH is x86_64 "
+             "or aarch64");
         return SQ_STATUS_OK;
     }
     sq_say("kernel: there is no '%s'\n  do: squib kernel --help", verb);

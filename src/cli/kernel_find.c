@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "cli/kernel_find.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "os/file.h"
 
 static void note(struct sq_kernel_choice *c, const char *what,
                  const char *path)
@@ -84,6 +86,30 @@ static bool is_hosts(const struct sq_guest_arch *guest)
            strcmp(u.machine, squib_arch_name(guest->arch)) == 0;
 }
 
+/* Whether a names a newer version than b: numbers count by their value. */
+static bool is_newer(const char *a, const char *b)
+{
+    while (*a && *b) {
+        char *a_end, *b_end;
+        unsigned long long x, y;
+
+        if (!isdigit((unsigned char)*a) || !isdigit((unsigned char)*b)) {
+            if (*a != *b)
+                return *a > *b;
+            a++;
+            b++;
+            continue;
+        }
+        x = strtoull(a, &a_end, 10);
+        y = strtoull(b, &b_end, 10);
+        if (x != y)
+            return x > y;
+        a = a_end;
+        b = b_end;
+    }
+    return *a != '\0';
+}
+
 static bool find_in_boot(struct sq_kernel_choice *c)
 {
     DIR *d = opendir("/boot");
@@ -93,7 +119,7 @@ static bool find_in_boot(struct sq_kernel_choice *c)
     note(c, "host", "/boot/vmlinuz-*");
     while (d && (e = readdir(d)))
         if (strncmp(e->d_name, "vmlinuz-", 8) == 0 &&
-            (!best[0] || strverscmp(e->d_name, best) > 0))
+            (!best[0] || is_newer(e->d_name, best)))
             snprintf(best, sizeof(best), "%s", e->d_name);
     if (d)
         closedir(d);
@@ -211,13 +237,15 @@ void sq_kernel_unpack(struct sq_kernel_choice *c)
     char prefix[32], name[96];
     struct stat st;
 
-    if (c->guest->identify(c->path, &id, NULL) || !id.packed || !realpath(c->path, real) ||
+    if (c->guest->identify(c->path, &id, NULL) || !id.packed ||
+        !realpath(c->path, real) ||
         stat(real, &st) != 0 || sq_path_cache(dir, "unpacked", true, NULL))
         return;
     snprintf(prefix, sizeof(prefix), "%016" PRIx64 "-", hash_text(real));
     snprintf(name, sizeof(name), "%s%llx-%llx-%lx", prefix,
              (unsigned long long)st.st_size,
-             (unsigned long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+             (unsigned long long)sq_file_mtime(&st).tv_sec,
+             sq_file_mtime(&st).tv_nsec);
     if (sq_path_format(out, NULL, "%s/%s", dir, name))
         return;
     if (!sq_path_is_file(out)) {

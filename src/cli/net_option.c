@@ -38,6 +38,11 @@ bool sq_net_option_is_user(const char *value)
     return value && strcmp(value, "user") == 0;
 }
 
+bool sq_net_option_is_tap(const char *value)
+{
+    return value && argument(value, "tap");
+}
+
 int sq_net_option_check(const char *value, struct squib_error *err)
 {
     const char *tap, *path;
@@ -86,8 +91,8 @@ int sq_net_find_helper(char path[SQ_SPEC_PATH_MAX], struct squib_error *err)
                       "again; or use --net tap=NAME or unix=PATH");
 }
 
-int sq_net_option_apply(const char *value, struct sq_vm_spec *spec,
-                        struct squib_error *err)
+int sq_net_option_apply(const char *value, bool no_host,
+                        struct sq_vm_spec *spec, struct squib_error *err)
 {
     static const uint8_t mac[6] = {0x06, 0x00, 10, 0, 2, 15};
     struct sq_net_spec *n;
@@ -112,6 +117,7 @@ int sq_net_option_apply(const char *value, struct sq_vm_spec *spec,
     }
     n->kind = SQ_NET_USER;
     n->mtu = USER_MTU;
+    n->no_host = no_host;
     n->has_mac = true;
     memcpy(n->mac, mac, sizeof(mac));
     return sq_net_find_helper(n->path, err);

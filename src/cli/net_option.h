@@ -20,11 +20,13 @@ int sq_net_option_check(const char *value, struct squib_error *err);
  * configure it. */
 bool sq_net_option_wanted(const char *value);
 bool sq_net_option_is_user(const char *value);
+bool sq_net_option_is_tap(const char *value);
 
-/* Adds the interface to the spec. Errors: SQUIB_E_NOTFOUND (this squib has
+/* Adds the interface to the spec. no_host: a user-mode network does not lead
+ * to this host's own services. Errors: SQUIB_E_NOTFOUND (this squib has
  * no network helper), SQUIB_E_INVAL. */
-int sq_net_option_apply(const char *value, struct sq_vm_spec *spec,
-                        struct squib_error *err);
+int sq_net_option_apply(const char *value, bool no_host,
+                        struct sq_vm_spec *spec, struct squib_error *err);
 
 /* Where the network helper is. Errors: SQUIB_E_NOTFOUND. */
 int sq_net_find_helper(char path[SQ_SPEC_PATH_MAX], struct squib_error *err);

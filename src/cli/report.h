@@ -14,6 +14,7 @@ enum sq_status {
     SQ_STATUS_SQUIB = 125, /* run: squib or the virtual machine failed */
     /* serve, as Firecracker's FcExitCode */
     SQ_STATUS_FC_ERROR = 1,
+    SQ_STATUS_FC_ABORT = 134, /* where upstream ends with SIGABRT */
     SQ_STATUS_FC_BAD_LOGGER = 152,
     SQ_STATUS_FC_BAD_ARGS = 153,
 };

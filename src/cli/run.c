@@ -20,7 +20,9 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "cli/dry_run.h"
 #include "cli/guest_boot.h"
+#include "cli/publish.h"
 #include "cli/report.h"
 #include "cli/run_options.h"
 #include "cli/run_relay.h"
@@ -43,6 +45,7 @@ struct run {
     struct sq_poller *poller;
     struct sq_signals signals;
     struct sq_relay *relay;
+    struct sq_publish *publish; /* or NULL */
     struct sq_vmm *vmm;
     struct sq_timer timeout, last_bytes, agent_gone;
     bool tty;
@@ -105,6 +108,8 @@ static void on_started(void *ctx)
     uint16_t rows, cols;
 
     r->started_ns = sq_now_ns();
+    if (r->publish)
+        sq_publish_start(r->publish, r->vmm);
     if (!r->tty)
         return;
     sq_terminal_raw(STDIN_FILENO, NULL);
@@ -241,20 +246,33 @@ static int build_env(const struct run *r, struct env *e,
     return rc;
 }
 
-static int make_relay(struct run *r, struct squib_error *err)
+/* What the guest is to run; the environment is made for it. */
+static int describe_command(const struct run *r, struct env *env,
+                            struct sq_agent_command *out,
+                            struct squib_error *err)
 {
     static const char *const shell[] = {"/bin/sh", NULL};
-    struct env *env = calloc(1, sizeof(*env));
+    int rc = build_env(r, env, err);
+
+    *out = (struct sq_agent_command){
+        .flags = SQ_AGENT_RUN_STDIN | (r->tty ? SQ_AGENT_RUN_TTY : 0u),
+        .uid = r->o.uid,
+        .gid = r->o.gid,
+        .cwd = r->o.workdir ? r->o.workdir : "",
+        .argv = r->o.command[0] ? (const char *const *)r->o.command : shell,
+        .envp = env->list,
+    };
+    if (r->tty)
+        sq_terminal_size(STDIN_FILENO, &out->rows, &out->cols);
+    return rc;
+}
+
+static int make_relay(struct run *r, const struct sq_agent_command *command,
+                      struct squib_error *err)
+{
     struct sq_relay_config config = {
         .poller = r->poller,
-        .command = {
-            .flags = SQ_AGENT_RUN_STDIN | (r->tty ? SQ_AGENT_RUN_TTY : 0u),
-            .uid = r->o.uid,
-            .gid = r->o.gid,
-            .cwd = r->o.workdir ? r->o.workdir : "",
-            .argv = r->o.command[0] ? (const char *const *)r->o.command
-                                    : shell,
-        },
+        .command = *command,
         .in_fd = STDIN_FILENO,
         .out_fd = STDOUT_FILENO,
         .err_fd = STDERR_FILENO,
@@ -262,19 +280,30 @@ static int make_relay(struct run *r, struct squib_error *err)
         .done = on_relay_done,
         .ctx = r,
     };
-    int rc;
 
-    if (!env)
-        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
-    rc = build_env(r, env, err);
-    if (!rc) {
-        config.command.envp = env->list;
-        if (r->tty)
-            sq_terminal_size(STDIN_FILENO, &config.command.rows,
-                             &config.command.cols);
-        rc = sq_relay_new(&config, &r->relay, err);
+    return sq_relay_new(&config, &r->relay, err);
+}
+
+static int prepare(struct run *r, const struct sq_agent_command *alone,
+                   struct sq_guest_boot *boot, struct sq_vm_spec *spec,
+                   struct squib_error *err)
+{
+    int rc = sq_guest_boot_prepare(&r->o, r->backend, alone, boot, spec,
+                                   err);
+
+    if (rc == SQUIB_E_NOTFOUND && !boot->kernel.path[0] &&
+        boot->kernel.tried[0]) {
+        /* The list is longer than an error's text. */
+        sq_say("%s; looked at:\n%s  do: squib kernel fetch (or: make "
+               "kernel-fetch, apt install %s)",
+               err->text, boot->kernel.tried, boot->kernel.guest->package);
+        err->text[0] = '\0';
     }
-    free_env(env);
+    if (!rc && r->o.verbose) {
+        sq_say("kernel %s, %zu modules, initramfs %zu KiB", boot->kernel.boot,
+               boot->module_count, boot->initramfs.len / 1024);
+        sq_say("command line: %s", spec->cmdline);
+    }
     return rc;
 }
 
@@ -297,25 +326,34 @@ static int make_machine(struct run *r, struct sq_guest_boot *boot,
 
     if (!spec)
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
-    rc = sq_guest_boot_prepare(&r->o, r->backend, boot, spec, err);
-    if (rc == SQUIB_E_NOTFOUND && !boot->kernel.path[0] &&
-        boot->kernel.tried[0]) {
-        /* The list is longer than an error's text. */
-        sq_say("%s; looked at:\n%s  do: squib kernel fetch (or: make "
-               "kernel-fetch, apt install %s)",
-               err->text, boot->kernel.tried, boot->kernel.guest->package);
-        err->text[0] = '\0';
-    }
-    if (!rc && r->o.verbose) {
-        sq_say("kernel %s, %zu modules, initramfs %zu KiB", boot->kernel.boot,
-               boot->module_count, boot->initramfs.len / 1024);
-        sq_say("command line: %s", spec->cmdline);
-    }
+    rc = prepare(r, NULL, boot, spec, err);
     if (!rc) {
         initrd.data = boot->initramfs.data;
         initrd.len = boot->initramfs.len;
         rc = sq_vmm_new(spec, &env, &r->vmm, err);
     }
+    free(spec);
+    return rc;
+}
+
+/* The same machine, described. */
+static int dry_run(struct run *r, const struct sq_agent_command *command,
+                   struct sq_guest_boot *boot, struct squib_error *err)
+{
+    struct sq_vm_spec *spec = calloc(1, sizeof(*spec));
+    struct sq_agent_command alone = *command;
+    int rc;
+
+    if (!spec)
+        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    /* The console is a terminal, but must not control the command: the
+     * kernel drops a terminal's output when what it controls ends. */
+    alone.flags = SQ_AGENT_RUN_STDIN;
+    rc = prepare(r, &alone, boot, spec, err);
+    if (!rc)
+        rc = sq_dry_run_print(boot, spec, err);
+    if (!rc && r->o.pci)
+        sq_say("--pci is not in the file: start it with --enable-pci");
     free(spec);
     return rc;
 }
@@ -429,6 +467,43 @@ static bool want_tty(const struct run *r)
     return r->o.tty == SQ_TTY_YES;
 }
 
+/* Everything before the machine runs. */
+static int set_up(struct run *r, struct sq_guest_boot *boot,
+                  struct squib_error *err)
+{
+    struct env *env = calloc(1, sizeof(*env));
+    struct sq_agent_command command;
+    int rc;
+
+    if (!env)
+        return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    rc = sq_spec_check_size(r->o.vcpus, r->o.mem_mib, err);
+    if (!rc && r->o.dry_run)
+        rc = sq_dry_run_check(&r->o, err);
+    if (!rc)
+        rc = sq_poller_new(&r->poller, err);
+    if (!rc) {
+        rc = sq_signals_init(&r->signals, r->poller, on_signal, r, err);
+        if (rc) {
+            sq_poller_free(r->poller);
+            r->poller = NULL;
+        }
+    }
+    if (!rc && r->o.publish_count && !r->o.dry_run)
+        rc = sq_publish_new(r->o.publish, r->o.publish_count, r->poller,
+                            &r->publish, err);
+    if (!rc)
+        rc = choose_backend(r, err);
+    if (!rc)
+        rc = describe_command(r, env, &command, err);
+    if (!rc && r->o.dry_run)
+        rc = dry_run(r, &command, boot, err);
+    else if (!rc && (rc = make_relay(r, &command, err)) == 0)
+        rc = make_machine(r, boot, err);
+    free_env(env);
+    return rc;
+}
+
 static int run_all(struct run *r)
 {
     struct sq_guest_boot *boot = calloc(1, sizeof(*boot));
@@ -437,34 +512,22 @@ static int run_all(struct run *r)
 
     if (!boot)
         return status;
-    rc = sq_spec_check_size(r->o.vcpus, r->o.mem_mib, &err);
-    if (!rc)
-        rc = sq_poller_new(&r->poller, &err);
-    if (!rc) {
-        rc = sq_signals_init(&r->signals, r->poller, on_signal, r, &err);
-        if (rc) {
-            sq_poller_free(r->poller);
-            r->poller = NULL;
-        }
-    }
-    if (!rc)
-        rc = choose_backend(r, &err);
-    if (!rc)
-        rc = make_relay(r, &err);
-    if (!rc)
-        rc = make_machine(r, boot, &err);
+    rc = set_up(r, boot, &err);
     sq_guest_boot_release(boot);
     free(boot);
-    if (!rc)
+    if (!rc && r->o.dry_run)
+        status = SQ_STATUS_OK;
+    else if (!rc)
         rc = run_machine(r, &err);
-    if (!rc) {
+    if (!rc && !r->o.dry_run) {
         sq_vmm_drain_console(r->vmm, LAST_BYTES_NS);
         status = final_status(r);
         if (r->o.verbose)
             say_metrics(r);
-    } else if (err.text[0]) {
+    } else if (rc && err.text[0]) {
         sq_say_error(&err);
     }
+    sq_publish_free(r->publish);
     sq_vmm_free(r->vmm);
     sq_relay_free(r->relay);
     if (r->poller)

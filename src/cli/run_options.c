@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/run_options.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/util.h"
@@ -11,8 +13,8 @@
 enum id {
     O_MEMORY, O_CPUS, O_ENV, O_WORKDIR, O_USER, O_HOSTNAME, O_KERNEL,
     O_INITRD, O_APPEND, O_NET, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
-    O_PCI, O_DETERMINISTIC, O_SEED, O_JIT_LIMIT, O_VERBOSE, O_QUIET, O_HELP,
-    O_NOTHING, O_LATER,
+    O_PCI, O_DETERMINISTIC, O_SEED, O_JIT_LIMIT, O_NO_HOST, O_PUBLISH, O_DISK,
+    O_DRY_RUN, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER,
 };
 
 static const struct sq_option table[] = {
@@ -33,6 +35,15 @@ static const struct sq_option table[] = {
      O_APPEND},
     {0, "net", "KIND", "network: none (default), user (no privileges "
      "needed), tap=NAME, unix=PATH (passt, gvproxy)", O_NET},
+    {0, "no-host", NULL, "with --net user: this host's own services are out "
+     "of reach", O_NO_HOST},
+    {'p', "publish", "[IP:]HOST:GUEST", "a TCP port of this host (127.0.0.1 "
+     "unless IP says else) leads to one of the guest; may be repeated",
+     O_PUBLISH},
+    {0, "disk", "FILE[:ro]", "another disk: an image that the guest may "
+     "write; may be repeated", O_DISK},
+    {0, "dry-run", NULL, "print the machine as Firecracker's configuration "
+     "file and end", O_DRY_RUN},
     {0, "pci", NULL, "devices on a PCI bus instead of virtio-mmio", O_PCI},
     {0, "console", NULL, "show the kernel's console on standard error",
      O_CONSOLE},
@@ -59,16 +70,10 @@ static const struct sq_option table[] = {
     /* Known, but not in this version: a clear refusal beats "no option". */
     {0, "name", "NAME", NULL, O_LATER},
     {'d', "detach", NULL, NULL, O_LATER},
-    {'p', "publish", "PORTS", NULL, O_LATER},
     {0, "volume", "HOST:GUEST", NULL, O_LATER},
-    {0, "net", "KIND", NULL, O_LATER},
-    {0, "network", "KIND", NULL, O_LATER},
-    {0, "host", NULL, NULL, O_LATER},
     {0, "rw", NULL, NULL, O_LATER},
-    {0, "disk", "FILE", NULL, O_LATER},
     {0, "env-file", "FILE", NULL, O_LATER},
     {0, "tmpfs", "DIR", NULL, O_LATER},
-    {0, "dry-run", NULL, NULL, O_LATER},
 };
 
 static int take_user(struct sq_run_options *o, const char *value,
@@ -100,6 +105,40 @@ static int take_env(struct sq_run_options *o, const char *value,
         return sq_err_set(err, SQUIB_E_INVAL, "--env: more than %d "
                           "variables", SQ_RUN_ENV_MAX);
     o->env[o->env_count++] = value;
+    return 0;
+}
+
+static int take_port(struct sq_run_options *o, const char *value,
+                     struct squib_error *err)
+{
+    if (o->publish_count == SQ_PUBLISH_MAX)
+        return sq_err_set(err, SQUIB_E_INVAL, "-p: at most %d ports are "
+                          "possible", SQ_PUBLISH_MAX);
+    return sq_publish_parse(value, &o->publish[o->publish_count++], err);
+}
+
+static int take_disk(struct sq_run_options *o, const char *value,
+                     struct squib_error *err)
+{
+    struct sq_run_disk *d = &o->disk[o->disk_count];
+    size_t len = strlen(value);
+
+    if (o->disk_count == SQ_RUN_DISKS_MAX)
+        return sq_err_set(err, SQUIB_E_INVAL, "--disk: at most %d are "
+                          "possible", SQ_RUN_DISKS_MAX);
+    d->read_only = len > 3 && strcmp(value + len - 3, ":ro") == 0;
+    len -= d->read_only ? 3 : 0;
+    if (!len || len >= sizeof(d->path))
+        return sq_err_set(err, SQUIB_E_INVAL, "--disk: '%.60s' is no path of "
+                          "a file", value);
+    memcpy(d->path, value, len);
+    d->path[len] = '\0';
+    o->disk_count++;
+    if (access(d->path, d->read_only ? R_OK : R_OK | W_OK) != 0)
+        return sq_err_set(err, SQUIB_E_OS, "--disk %.150s: %s\n  do: give a "
+                          "disk image that can be %s", d->path,
+                          strerror(errno), d->read_only
+                          ? "read" : "written, or FILE:ro");
     return 0;
 }
 
@@ -148,6 +187,16 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
     case O_NET:
         o->net = value;
         return sq_net_option_check(value, err);
+    case O_NO_HOST:
+        o->no_host = true;
+        return 0;
+    case O_PUBLISH:
+        return take_port(o, value, err);
+    case O_DISK:
+        return take_disk(o, value, err);
+    case O_DRY_RUN:
+        o->dry_run = true;
+        return 0;
     case O_PCI:
         o->pci = true;
         return 0;
@@ -206,6 +255,8 @@ int sq_run_options_parse(struct sq_run_options *o, int argc,
     o->backend = "auto";
     rc = sq_options_parse(table, SQ_ARRAY_LEN(table), argc, argv, from, take,
                           o, &end, err);
+    if (!rc && o->no_host && !sq_net_option_is_user(o->net))
+        rc = sq_err_set(err, SQUIB_E_INVAL, "--no-host is about --net user");
     if (rc)
         return rc;
     if (!end.dashes && end.rest < argc) {

@@ -9,7 +9,17 @@
 
 #include <squib/error.h>
 
+#include "cli/publish.h"
+#include "vmm/config.h"
+
 #define SQ_RUN_ENV_MAX 1024
+/* Beside the root's. */
+#define SQ_RUN_DISKS_MAX (SQ_SPEC_DRIVES_MAX - 1)
+
+struct sq_run_disk {
+    char path[SQ_SPEC_PATH_MAX];
+    bool read_only;
+};
 
 enum sq_tty_choice { SQ_TTY_AUTO, SQ_TTY_YES, SQ_TTY_NO };
 
@@ -19,6 +29,11 @@ struct sq_run_options {
     const char *backend;
     const char *kernel, *initrd, *append;
     const char *net; /* NULL: none; see net_option.h */
+    bool no_host; /* of a user-mode network */
+    struct sq_publish_port publish[SQ_PUBLISH_MAX];
+    size_t publish_count;
+    struct sq_run_disk disk[SQ_RUN_DISKS_MAX];
+    size_t disk_count;
     const char *root;    /* NULL: built in */
     const char *workdir; /* NULL: / */
     const char *hostname;
@@ -30,7 +45,7 @@ struct sq_run_options {
     enum sq_tty_choice tty;
     bool deterministic;
     unsigned seed, jit_limit; /* jit_limit 0: none */
-    bool pci, console, verbose, quiet, help;
+    bool pci, console, verbose, quiet, dry_run, help;
     char *const *command; /* NULL-ended; empty: an interactive shell */
 };
 

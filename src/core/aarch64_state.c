@@ -33,6 +33,11 @@ _Static_assert(SQUIB_AARCH64_SYSREG_COUNT <= 128,
  * (DDI 0487, D19.2.118 of an ARMv8.0 processor). */
 #define SCTLR_RES1 0x30d00800u
 
+uint64_t squib_aarch64_mpidr(uint32_t index)
+{
+    return (index & 0xfu) | (uint64_t)(index >> 4) << 8;
+}
+
 uint16_t squib_aarch64_sysreg_id(unsigned i)
 {
     return i < SQ_ARRAY_LEN(sysregs) ? sysregs[i].id : 0;

@@ -64,6 +64,11 @@
 #define SQ_AGENT_PORT_STDIN 1025u
 #define SQ_AGENT_PORT_STDOUT 1026u
 #define SQ_AGENT_PORT_STDERR 1027u
+/* The agent listens here, plus a TCP port of the guest, for each port that
+ * the host publishes (setting publish=); what the host connects there goes
+ * on to that port of the guest's loopback, unframed. */
+#define SQ_AGENT_PORT_FORWARD 0x10000u
+#define SQ_AGENT_FORWARD_MAX 16
 
 /* Raised when a change is not understood by older peers. The host refuses
  * an agent of another version. */

@@ -33,6 +33,9 @@ struct squib_backend {
     int (*at_best)(struct squib_error *err);
     int (*cpuid)(struct squib_x86_cpuid *leaves, size_t *n,
                  struct squib_error *err); /* x86-64 only */
+    /* Optional: whether the hypervisor has the extension of this number, as
+     * KVM_CHECK_EXTENSION tells it. */
+    bool (*extension)(uint32_t number);
     /* Creates without memory; core maps the ranges of mem afterwards. */
     int (*vm_new)(const struct squib_vm_config *config,
                   struct squib_memory *mem, struct squib_vm **out,
@@ -110,6 +113,7 @@ struct squib_vm {
     const struct squib_backend *backend;
     struct squib_memory *mem;
     struct squib_vm_config config;
+    bool lifecycle_only; /* no SQUIB_CAP_VCPU_EXITS */
 };
 
 struct squib_vcpu {

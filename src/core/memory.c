@@ -15,6 +15,7 @@ struct squib_memory {
     size_t count;
     struct sq_memory_region region[SQ_MEMORY_REGIONS_MAX]; /* by gpa */
     struct sq_memory_watcher watcher;
+    enum sq_shm_pages pages;
 };
 
 int squib_memory_new(struct squib_memory **out, struct squib_error *err)
@@ -38,15 +39,24 @@ void squib_memory_free(struct squib_memory *mem)
     free(mem);
 }
 
-static int region_map(struct sq_memory_region *r, struct squib_error *err)
+void sq_memory_set_pages(struct squib_memory *mem,
+                         enum sq_shm_pages pages)
+{
+    mem->pages = pages;
+}
+
+static int region_map(struct sq_memory_region *r, enum sq_shm_pages pages,
+                      struct squib_error *err)
 {
     void *hva;
-    int e = sq_shm_new(r->len, &r->fd, &hva);
+    int e = sq_shm_new(r->len, pages, &r->fd, &hva);
 
     if (e)
         return sq_err_os(err, SQUIB_E_OS, e,
-                         "guest memory: cannot map %llu MiB",
-                         (unsigned long long)(r->len >> 20));
+                         "guest memory: cannot map %llu MiB%s",
+                         (unsigned long long)(r->len >> 20),
+                         pages == SQ_PAGES_2M
+                             ? " of huge pages (vm.nr_hugepages)" : "");
     r->hva = hva;
     return 0;
 }
@@ -98,7 +108,7 @@ int squib_memory_add(struct squib_memory *mem, struct squib_range range,
     int rc = range_check(mem, range, err);
 
     if (!rc)
-        rc = region_map(&r, err);
+        rc = region_map(&r, mem->pages, err);
     if (!rc)
         region_insert(mem, &r);
     return rc;
@@ -116,7 +126,9 @@ int sq_memory_reserve(struct squib_memory *mem, struct squib_range range,
     int rc = range_check(mem, range, err);
 
     if (!rc)
-        rc = region_map(&r, err);
+        /* The pool is not for memory that may never be used. */
+        rc = region_map(&r, mem->pages == SQ_PAGES_2M ? SQ_PAGES_NORMAL
+                                                      : mem->pages, err);
     if (!rc) {
         region_insert(mem, &r);
         *hva = r.hva;

@@ -18,6 +18,8 @@
 #include <squib/error.h>
 #include <squib/memory.h>
 
+#include "os/shm.h"
+
 #define SQ_MEMORY_REGIONS_MAX 64
 
 struct sq_memory_region {
@@ -39,6 +41,10 @@ struct sq_memory_watcher {
     void (*wrote)(void *ctx, uint64_t gpa, uint64_t len);
     void *ctx;
 };
+
+/* Of ranges that are added from now on. */
+void sq_memory_set_pages(struct squib_memory *mem,
+                         enum sq_shm_pages pages);
 
 size_t sq_memory_region_count(const struct squib_memory *mem);
 const struct sq_memory_region *

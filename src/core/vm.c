@@ -74,6 +74,11 @@ int squib_backend_cpuid(const struct squib_backend *be,
     return be->cpuid(leaves, n, err);
 }
 
+bool squib_backend_extension(const struct squib_backend *be, uint32_t number)
+{
+    return be->extension && be->extension(number);
+}
+
 /* Whether each part of `a` between commas is one of b's. */
 static bool has_all(const char *a, const char *b)
 {
@@ -258,6 +263,7 @@ int squib_vm_new(const struct squib_backend *be,
     vm->backend = be;
     vm->mem = mem;
     vm->config = *config;
+    vm->lifecycle_only = !(be->caps() & SQUIB_CAP_VCPU_EXITS);
     for (size_t i = 0; i < sq_memory_region_count(mem) && !rc; i++) {
         const struct sq_memory_region *r = sq_memory_region_at(mem, i);
 
@@ -441,7 +447,16 @@ int squib_vcpu_set_cpuid(struct squib_vcpu *vcpu,
 
 struct squib_exit *squib_vcpu_run(struct squib_vcpu *vcpu)
 {
-    return vcpu->ops->run(vcpu);
+    struct squib_exit *e = vcpu->ops->run(vcpu);
+
+    if (SQ_UNLIKELY(vcpu->vm->lifecycle_only) &&
+        !squib_exit_is_lifecycle(e->kind)) {
+        e->internal_error = (struct squib_exit_internal_error){
+            .text = "the backend tells of a vCPU, which it says it does not",
+            .detail = {e->kind}};
+        e->kind = SQUIB_EXIT_INTERNAL_ERROR;
+    }
+    return e;
 }
 
 void squib_vcpu_cancel(struct squib_vcpu *vcpu)

@@ -15,6 +15,10 @@ size_t sq_host_self(char *buf, size_t buf_len);
  * tell. */
 uint64_t sq_host_free_memory(void);
 
+/* What an errno means, in English whatever the locale; NULL when the host
+ * does not know the number. Static storage. */
+const char *sq_host_errno_text(int os_errno);
+
 /* Names a thread for people who look at the process. A name has at most 15
  * bytes. Some hosts can only name the calling thread. */
 void sq_host_name_thread(pthread_t thread, const char *name);

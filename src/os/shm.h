@@ -9,9 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the host backs it with; the order is that of the API's words. */
+enum sq_shm_pages {
+    SQ_PAGES_NORMAL,
+    SQ_PAGES_TRANSPARENT, /* huge ones where the host finds some */
+    SQ_PAGES_2M, /* of the host's pool of huge pages, reserved; ENOTSUP where
+                  * there is no such thing */
+};
+
 /* Zeroed shareable memory of no name, that costs nothing until it is
  * touched: *fd can be mapped by others, too. The caller unmaps and closes. */
-int sq_shm_new(uint64_t len, int *fd, void **hva);
+int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva);
 
 /* Gives whole pages back: they read as zeroes afterwards. */
 int sq_shm_discard(int fd, void *hva, uint64_t off, uint64_t len);

@@ -73,6 +73,11 @@ static int build_console(struct sq_vmm *vmm, struct squib_error *err)
 
 /* --- memory and VM ----------------------------------------------------- */
 
+static int check_cpu(struct sq_vmm *vmm, struct squib_error *err)
+{
+    return sq_cpu_template_check(&vmm->spec.cpu, vmm->env.backend, err);
+}
+
 static void undo_memory(void *ctx)
 {
     struct sq_vmm *vmm = ctx;
@@ -87,6 +92,8 @@ static int build_memory(struct sq_vmm *vmm, struct squib_error *err)
 
     if (!rc)
         rc = push(vmm, undo_memory, err);
+    if (!rc)
+        sq_memory_set_pages(vmm->mem, vmm->spec.pages);
     if (!rc)
         rc = vmm->machine.ops->add_memory(vmm->mem, vmm->spec.mem_mib, err);
     return rc;
@@ -113,6 +120,11 @@ static int build_vm(struct sq_vmm *vmm, struct squib_error *err)
     };
     int rc;
 
+    if (!(caps & SQUIB_CAP_VCPU_EXITS))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT,
+                          "backend %s has devices of its own and shows no "
+                          "accesses to squib's",
+                          squib_backend_name(vmm->env.backend));
     if (vmm->spec.vcpus > 1 && !(caps & SQUIB_CAP_SMP))
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "backend %s runs one vCPU only",
@@ -377,7 +389,7 @@ static int build_vcpus(struct sq_vmm *vmm, struct squib_error *err)
 int sq_vmm_build(struct sq_vmm *vmm, struct squib_error *err)
 {
     static int (*const steps[])(struct sq_vmm *, struct squib_error *) = {
-        build_console, build_memory, build_vm, build_devices,
+        check_cpu, build_console, build_memory, build_vm, build_devices,
         build_deterministic,
         build_input, build_kernel, build_vcpus,
     };

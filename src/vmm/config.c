@@ -2,6 +2,7 @@
 #include "vmm/config.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <squib/vm.h>
@@ -14,6 +15,7 @@ void sq_spec_init(struct sq_vm_spec *spec)
     memcpy(spec->backend, "auto", sizeof("auto"));
     spec->mem_mib = 128;
     spec->vcpus = 1;
+    spec->cpu.name = SQ_CPU_NO_NAME;
     spec->guest_cid = SQ_SPEC_CID_DEFAULT;
     spec->serial = SQ_SERIAL_LOG;
 }
@@ -46,6 +48,30 @@ int sq_spec_append(struct sq_vm_spec *spec, const char *words,
         spec->cmdline[have] = ' ';
     memcpy(spec->cmdline + have + gap, words, add + 1);
     return 0;
+}
+
+int sq_spec_finish_cmdline(struct sq_vm_spec *spec, struct squib_error *err)
+{
+    const struct sq_drive_spec *d = &spec->drives[0];
+    char words[128];
+    int rc = spec->pci ? 0 : sq_spec_append(spec, "pci=off", err);
+
+    for (uint32_t i = 0; i < spec->pmem_count && !rc; i++) {
+        if (!spec->pmems[i].is_root)
+            continue;
+        snprintf(words, sizeof(words), "root=/dev/pmem%u %s", i,
+                 spec->pmems[i].read_only ? "ro" : "rw");
+        return sq_spec_append(spec, words, err);
+    }
+    if (rc || !spec->drive_count || !d->is_root)
+        return rc;
+    if (d->partuuid[0])
+        snprintf(words, sizeof(words), "root=PARTUUID=%s %s", d->partuuid,
+                 d->read_only ? "ro" : "rw");
+    else
+        snprintf(words, sizeof(words), "root=/dev/vda %s",
+                 d->read_only ? "ro" : "rw");
+    return sq_spec_append(spec, words, err);
 }
 
 struct sq_drive_spec *sq_spec_drive_add(struct sq_vm_spec *spec,

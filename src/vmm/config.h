@@ -15,10 +15,11 @@
 
 #include <squib/error.h>
 
+#include "arch/x86_64/cpu_template.h"
+#include "core/memory.h"
 #include "dev/ratelimit.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/mem.h"
-#include "mmds/mmds.h"
 
 #define SQ_SPEC_PATH_MAX 4096
 #define SQ_SPEC_ID_MAX 64
@@ -28,6 +29,10 @@
 #define SQ_SPEC_TAP_MAX 15
 /* With the NUL; the kernel's own limit on x86 (COMMAND_LINE_SIZE). */
 #define SQ_SPEC_CMDLINE_MAX 2048
+/* What Firecracker boots with when boot_args is absent. */
+#define SQ_SPEC_CMDLINE_DEFAULT                                            \
+    "reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "   \
+    "i8042.dumbkbd swiotlb=noforce"
 #define SQ_SPEC_UDS_MAX 100 /* with the NUL; a Unix socket's path */
 #define SQ_SPEC_MEM_MIB_MIN 16u
 #define SQ_SPEC_MEM_MIB_MAX (512u * 1024u)
@@ -48,6 +53,8 @@ struct sq_drive_spec {
     bool is_root;         /* at most one; it comes first on the bus */
     bool flush;           /* offer the guest a flush that reaches the disk */
     bool async;           /* requests are done beside the event thread */
+    bool vhost_user;      /* path is a socket, of who serves the requests;
+                             of the rest, only flush and is_root count */
     struct sq_ratelimit_config limit;
     char partuuid[64];    /* root=PARTUUID=..., "" = root=/dev/vda */
 };
@@ -63,6 +70,7 @@ struct sq_net_spec {
     char id[SQ_SPEC_ID_MAX + 1]; /* [A-Za-z0-9_]+, unique */
     enum sq_net_kind kind;
     char tap[SQ_SPEC_TAP_MAX + 1];
+    bool no_host; /* USER: this host's services are out of reach */
     bool tap_must_exist; /* else one is made, as Firecracker does */
     char path[SQ_SPEC_PATH_MAX]; /* USER: the helper; SOCKET: the socket */
     bool has_mac; /* else the guest chooses; unique */
@@ -89,6 +97,8 @@ struct sq_vm_spec {
     uint32_t mem_mib;
     uint32_t vcpus;
     bool dirty_log;
+    enum sq_shm_pages pages;
+    struct sq_cpu_template cpu;
     bool pci; /* virtio devices on a PCI bus; else each in an MMIO slot */
     bool deterministic; /* as struct squib_vm_config; no drives, networks */
     uint64_t seed;
@@ -97,8 +107,6 @@ struct sq_vm_spec {
     uint32_t drive_count;
     struct sq_net_spec nets[SQ_SPEC_NETS_MAX];
     uint32_t net_count;
-    bool mmds; /* the metadata service has these settings */
-    struct sq_mmds_config mmds_config;
     bool vsock;
     uint32_t guest_cid;
     char vsock_path[SQ_SPEC_UDS_MAX]; /* "": the caller answers itself */
@@ -138,6 +146,10 @@ int sq_spec_set(char *dst, size_t dst_len, const char *what,
 /* Appends " words" to the kernel command line. */
 int sq_spec_append(struct sq_vm_spec *spec, const char *words,
                    struct squib_error *err);
+
+/* Adds what Firecracker adds to the command line: pci=off unless there is
+ * PCI, root=... */
+int sq_spec_finish_cmdline(struct sq_vm_spec *spec, struct squib_error *err);
 
 /* Adds an empty drive and returns it, or NULL with SQUIB_E_INVAL in *err
  * when there are SQ_SPEC_DRIVES_MAX already. */

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "os/clock.h"
+#include "os/cond.h"
 
 /* A pipe that polls writable takes this much without blocking. */
 #define CHUNK 4096u
@@ -192,7 +193,6 @@ static void on_queued(void *ctx)
 int sq_console_init(struct sq_console *c, struct sq_poller *poller,
                     int out_fd, struct squib_error *err)
 {
-    pthread_condattr_t attr;
 
     memset(c, 0, sizeof(*c));
     if (out_fd >= 0) {
@@ -201,10 +201,7 @@ int sq_console_init(struct sq_console *c, struct sq_poller *poller,
             return sq_err_set(err, SQUIB_E_NOMEM, "console: out of memory");
     }
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->room, &attr);
-    pthread_condattr_destroy(&attr);
+    sq_cond_init(&c->room);
     c->fd = out_fd;
     c->pollable = true;
     c->poller = poller;
@@ -243,15 +240,11 @@ void sq_console_destroy(struct sq_console *c)
 static bool wait_room(struct sq_console *c)
 {
     uint64_t until = sq_now_ns() + SQ_CONSOLE_STALL_NS;
-    struct timespec ts = {
-        .tv_sec = (time_t)(until / 1000000000u),
-        .tv_nsec = (long)(until % 1000000000u),
-    };
 
     while (c->tail - c->head == SQ_CONSOLE_QUEUE) {
         if (c->closing || c->stalled || c->fd < 0)
             return false;
-        if (pthread_cond_timedwait(&c->room, &c->lock, &ts) == ETIMEDOUT) {
+        if (!sq_cond_wait_until(&c->room, &c->lock, until)) {
             c->stalled = true;
             return false;
         }

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "os/clock.h"
+#include "os/cond.h"
 
 enum state {
     IDLE,
@@ -105,7 +106,6 @@ int sq_control_new(const struct sq_control_config *config,
 {
     struct sq_control *c = calloc(1, sizeof(*c));
     struct sq_vm_spec *spec = calloc(1, sizeof(*spec));
-    pthread_condattr_t attr;
 
     if (!c || !spec) {
         free(c);
@@ -117,10 +117,7 @@ int sq_control_new(const struct sq_control_config *config,
     c->work.fn = on_command;
     c->work.ctx = c;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->done, &attr);
-    pthread_condattr_destroy(&attr);
+    sq_cond_init(&c->done);
     *out = c;
     return 0;
 }
@@ -143,13 +140,9 @@ void sq_control_free(struct sq_control *c)
 static bool wait_done(struct sq_control *c)
 {
     uint64_t until = sq_now_ns() + SQ_CONTROL_WAIT_NS;
-    struct timespec ts = {
-        .tv_sec = (time_t)(until / 1000000000u),
-        .tv_nsec = (long)(until % 1000000000u),
-    };
 
     while (c->state == POSTED && !c->closed)
-        if (pthread_cond_timedwait(&c->done, &c->lock, &ts) == ETIMEDOUT)
+        if (!sq_cond_wait_until(&c->done, &c->lock, until))
             return c->state != POSTED;
     return true;
 }

@@ -15,6 +15,7 @@
 #include "dev/virtio/pci.h"
 #include "dev/virtio/pmem.h"
 #include "dev/virtio/rng.h"
+#include "dev/virtio/vhost_blk.h"
 #include "dev/virtio/vsock.h"
 #include "vmm/machine.h"
 
@@ -51,6 +52,18 @@ static uint32_t blk_count(const struct sq_vm_spec *spec)
     return spec->drive_count;
 }
 
+static int vhost_make(const struct sq_drive_spec *d,
+                      struct sq_virtio_device **out, struct squib_error *err)
+{
+    const struct sq_virtio_vhost_blk_config config = {
+        .socket = d->path,
+        .flush = d->flush,
+    };
+    int rc = sq_virtio_vhost_blk_new(&config, out, err);
+
+    return rc ? sq_err_prefix(err, "drive %s: ", d->id) : 0;
+}
+
 static int blk_make(struct sq_devices *devices,
                     const struct sq_devices_env *env, uint32_t i,
                     struct sq_virtio_device **out, struct squib_error *err)
@@ -66,9 +79,12 @@ static int blk_make(struct sq_devices *devices,
         .engine = d->async ? SQ_DISK_ASYNC : SQ_DISK_SYNC,
         .poller = env->poller,
     };
-    int rc = sq_disk_open_config(&disk, &config.disk, err);
+    int rc;
 
     (void)devices;
+    if (d->vhost_user)
+        return vhost_make(d, out, err);
+    rc = sq_disk_open_config(&disk, &config.disk, err);
     if (rc)
         return sq_err_prefix(err, "drive %s: ", d->id);
     rc = sq_virtio_blk_new(&config, out, err);
@@ -95,8 +111,8 @@ static int net_open(const struct sq_net_spec *n, struct sq_net_backend **out,
                                                      : SQ_TAP_CREATE,
                            out, err);
     case SQ_NET_USER:
-        return sq_net_stream_spawn(n->path, n->mtu ? n->mtu : 1500, out,
-                                   err);
+        return sq_net_stream_spawn(n->path, n->mtu ? n->mtu : 1500,
+                                   n->no_host, out, err);
     case SQ_NET_SOCKET:
         return sq_net_stream_connect(n->path, out, err);
     }
@@ -207,8 +223,8 @@ static uint32_t pmem_count(const struct sq_vm_spec *spec)
     return spec->pmem_count;
 }
 
-/* Behind RAM and above what the layout says, with some distance: a guest's kernel manages
- * memory in large sections, which the two must not share. */
+/* Behind RAM and above what the layout says, with some distance: a guest's
+ * kernel manages memory in large sections, which the two must not share. */
 static uint64_t pmem_place(const struct sq_devices *devices,
                            const struct squib_memory *mem)
 {
@@ -620,8 +636,6 @@ int sq_devices_build(struct sq_devices *devices,
         !sq_undo_push(env->undo, free_slots, devices) ||
         !sq_undo_push(env->undo, free_bridge, devices))
         return sq_err_set(err, SQUIB_E_INTERNAL, "too many build steps");
-    if (env->spec->mmds && env->mmds)
-        sq_mmds_configure(env->mmds, &env->spec->mmds_config);
     if (env->spec->pci)
         rc = build_pci(devices, err);
     return rc ? rc : build_virtio(devices, env, err);

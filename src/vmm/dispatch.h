@@ -20,7 +20,8 @@
 #include "vmm/metrics.h"
 #include "vmm/outcome.h"
 
-/* What the guest gets for a call that nobody answers (as KVM and SMCCC). */
+/* What the guest gets for a call that nobody answers, as by the SMC Calling
+ * Convention. */
 #define SQ_HYPERCALL_UNKNOWN UINT64_MAX
 
 struct sq_hypercall {

@@ -20,10 +20,11 @@
 
 struct sq_machine_ops;
 
-#define SQ_MACHINE_HYPERCALLS_MAX 16
+#define SQ_MACHINE_HYPERCALLS_MAX 24
 
 struct sq_machine {
     const struct sq_machine_ops *ops;
+    const struct sq_cpu_template *cpu; /* the spec's; x86-64 */
     const struct squib_backend *backend;
     uint32_t vcpus;
     union { /* how vCPU 0 starts */

@@ -97,6 +97,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         rc = sq_x86_boot_load(mem, &boot, &machine->entry.x86, err);
     sq_machine_initrd_close(&parts);
     sq_x86_kernel_close(kernel);
+    machine->cpu = &spec->cpu;
     return rc;
 }
 
@@ -112,11 +113,27 @@ static int setup_cpuid(const struct sq_machine *machine,
     int rc = squib_backend_cpuid(machine->backend, leaves, &n, err);
 
     if (!rc)
+        rc = sq_cpu_template_cpuid(machine->cpu, leaves, n, err);
+    if (!rc)
         rc = sq_x86_cpuid_apply(&config, leaves, &n, SQUIB_X86_CPUID_MAX,
                                 err);
     if (!rc)
         rc = squib_vcpu_set_cpuid(vcpu, leaves, n, err);
     return rc;
+}
+
+static int setup_msrs(const struct sq_machine *machine,
+                      struct squib_vcpu *vcpu,
+                      struct squib_x86_64_state *st, struct squib_error *err)
+{
+    int rc;
+
+    if (!machine->cpu->msr_count)
+        return 0;
+    rc = squib_vcpu_get_state(vcpu, SQUIB_STATE_MSRS, st, err);
+    if (!rc)
+        rc = sq_cpu_template_msrs(machine->cpu, st, err);
+    return rc ? rc : squib_vcpu_set_state(vcpu, SQUIB_STATE_MSRS, st, err);
 }
 
 static int setup_vcpu(const struct sq_machine *machine,
@@ -126,11 +143,16 @@ static int setup_vcpu(const struct sq_machine *machine,
     uint32_t parts = SQUIB_STATE_REGS | SQUIB_STATE_SYSTEM;
     int rc = setup_cpuid(machine, vcpu, err);
 
-    if (rc || squib_vcpu_index(vcpu) != 0)
-        return rc; /* the others wait for the guest's start-up IPI */
+    if (rc)
+        return rc;
     st = calloc(1, sizeof(*st));
     if (!st)
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
+    rc = setup_msrs(machine, vcpu, st, err);
+    if (rc || squib_vcpu_index(vcpu) != 0) {
+        free(st);
+        return rc; /* the others wait for the guest's start-up IPI */
+    }
     rc = squib_vcpu_get_state(vcpu, parts, st, err);
     if (!rc) {
         sq_x86_entry_state(&machine->entry.x86, st);

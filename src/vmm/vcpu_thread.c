@@ -183,7 +183,7 @@ int sq_vcpus_start(struct sq_vcpus *set, const struct sq_vcpus_config *config,
         t->started = true;
         char name[16];
 
-        snprintf(name, sizeof(name), "vcpu %u", i);
+        snprintf(name, sizeof(name), "fc_vcpu %u", i & 0xff);
         sq_host_name_thread(t->thread, name);
     }
     sq_vcpus_wait_paused(set);

@@ -20,6 +20,11 @@
  *     file NAME              NAME must be a non-empty file of the folder
  *     no NAME                there is no such file
  *     touch NAME [SIZE]      makes one
+ *     fifo NAME              makes a FIFO that nobody reads
+ *     fill N METHOD PATH BODY  the request, N times, whatever the answers
+ *     drain NAME             reads the FIFO empty; all its whole lines but the
+ *                            last are JSON, if it was full, else all are
+ *     holds TEXT, lacks TEXT what was read last has a line with TEXT, or none
  *     end STATUS             the program ends by itself, with this status
  *
  * $DIR is the folder of the test, $KERNEL a guest that waits for ever,
@@ -27,7 +32,6 @@
  * comments. Everything else is a mistake.
  */
 #define _GNU_SOURCE
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -45,6 +49,8 @@
 #include <unistd.h>
 
 #include <squib/squib.h>
+
+#include "waiting_kernel.h"
 
 #define WAIT_MS 20000
 #define ANSWER_MAX (1u << 20)
@@ -425,40 +431,69 @@ static void touch(char *line)
     close(fd);
 }
 
-/* A 64-bit kernel that waits for interrupts with none enabled. */
 static void write_kernel(void)
 {
-    struct {
-        Elf64_Ehdr eh;
-        Elf64_Phdr ph;
-        unsigned char code[4096];
-    } file = {
-        .eh = {
-            .e_type = ET_EXEC, .e_machine = EM_X86_64,
-            .e_version = EV_CURRENT, .e_entry = 0x1000000,
-            .e_phoff = sizeof(Elf64_Ehdr), .e_ehsize = sizeof(Elf64_Ehdr),
-            .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1,
-        },
-        .ph = {
-            .p_type = PT_LOAD, .p_flags = PF_R | PF_X,
-            .p_offset = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
-            .p_vaddr = 0x1000000, .p_paddr = 0x1000000, .p_filesz = 4096,
-            .p_memsz = 4096, .p_align = 8,
-        },
-        .code = {0xfa, 0xf4, 0xeb, 0xfd}, /* cli; hlt; jmp back to it */
-    };
     char path[256];
+
+    path_of("kernel", path, sizeof(path));
+    if (!write_waiting_kernel(path))
+        die("cannot write the kernel");
+}
+
+/* --- FIFOs ------------------------------------------------------------- */
+
+static void make_fifo(const char *name)
+{
+    char path[512];
+
+    path_of(name, path, sizeof(path));
+    if (mkfifo(path, 0600) != 0)
+        die("cannot make a FIFO");
+}
+
+static void fill(char *line)
+{
+    unsigned long times = strtoul(line, &line, 10);
+
+    while (times--)
+        request(line + 1);
+}
+
+static char fifo_text[1 << 20];
+
+/* Lines that are JSON; what a full FIFO cut off is followed by a newline and
+ * counts as one that is not. */
+static void drain(const char *name)
+{
+    char path[512];
+    size_t len = 0;
+    ssize_t n;
+    unsigned torn = 0, whole = 0;
     int fd;
 
-    memcpy(file.eh.e_ident, ELFMAG, SELFMAG);
-    file.eh.e_ident[EI_CLASS] = ELFCLASS64;
-    file.eh.e_ident[EI_DATA] = ELFDATA2LSB;
-    file.eh.e_ident[EI_VERSION] = EV_CURRENT;
-    path_of("kernel", path, sizeof(path));
-    fd = open(path, O_WRONLY | O_CREAT, 0666);
-    if (fd < 0 || write(fd, &file, sizeof(file)) != sizeof(file))
-        die("cannot write the kernel");
+    path_of(name, path, sizeof(path));
+    fd = open(path, O_RDONLY | O_NONBLOCK);
+    while (fd >= 0 && len < sizeof(fifo_text) - 1 &&
+           (n = read(fd, fifo_text + len, sizeof(fifo_text) - 1 - len)) > 0)
+        len += (size_t)n;
     close(fd);
+    fifo_text[len] = '\0';
+    for (char *l = fifo_text; *l; l += strcspn(l, "\n")) {
+        l += *l == '\n';
+        if (*l == '{' && l[strcspn(l, "\n")] &&
+            l[strcspn(l, "\n") - 1] == '}')
+            whole++;
+        else
+            torn += *l && *l != '\n';
+    }
+    report(whole && torn <= 1, "%s: %u lines, %u cut off", t.name, whole,
+           torn);
+}
+
+static void holds(const char *text, bool wanted)
+{
+    report((strstr(fifo_text, text) != NULL) == wanted, "%s: %s%s", t.name,
+           wanted ? "" : "no ", text);
 }
 
 static void want_end(unsigned long status)
@@ -530,6 +565,16 @@ static void obey(char *line)
         want_file(line, false);
     } else if (starts(&line, "touch ")) {
         touch(line);
+    } else if (starts(&line, "fifo ")) {
+        make_fifo(line);
+    } else if (starts(&line, "fill ")) {
+        fill(line);
+    } else if (starts(&line, "drain ")) {
+        drain(line);
+    } else if (starts(&line, "holds ")) {
+        holds(line, true);
+    } else if (starts(&line, "lacks ")) {
+        holds(line, false);
     } else if (starts(&line, "end ")) {
         want_end(strtoul(line, NULL, 10));
     } else if (line[0] && line[0] != '#') {

@@ -112,7 +112,7 @@ is "metrics" 204 PUT /metrics "{\"metrics_path\": \"$work/metrics\"}"
 is "the start" 204 PUT /actions '{"action_type": "InstanceStart"}'
 check "the guest is up" wait_for "guest is up: .*pci=off"
 is "it runs" "{\"id\":\"guide\",\"state\":\"Running\",\"vmm_version\":\
-\"$("$SQUIB" serve --version | sed 's/.* v//')\",\"app_name\":\
+\"$("$SQUIB" serve --version | sed -n 's/^Firecracker v//p')\",\"app_name\":\
 \"Firecracker\"}200" GET /
 
 # --- the socket while the guest is busy --------------------------------------

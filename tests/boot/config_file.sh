@@ -21,21 +21,23 @@ refused() { # what, fact, file's text
 
 # --- arguments and files that are refused ------------------------------------
 limited 20 "$SQUIB" --no-api </dev/null
-complains "--no-api without a file" 153 "config-file" "squib --no-api"
+complains "--no-api without a file" 153 \
+    "Argument 'config-file' required, but not found" ""
 limited 20 "$SQUIB" --no-api --nonsense </dev/null
-complains "an unknown flag" 153 "nonsense" ""
-limited 20 "$SQUIB" --no-api --level nonsense </dev/null
-complains "an unknown level" 152 "nonsense" ""
+complains "an unknown flag" 153 "Found argument 'nonsense' which" ""
+limited 20 "$SQUIB" --no-api --level nonsense --config-file x </dev/null
+complains "an unknown level" 152 "level filter: nonsense" ""
 limited 20 "$SQUIB" --no-api --id 'a b' --config-file "$config" </dev/null
-complains "an instance name with a blank" 153 "Invalid instance ID" ""
+complains "an instance name with a blank" 134 "Invalid instance ID" ""
 serve </dev/null
-complains "a file that is missing" 1 "vm.json" ""
+complains "a file that is missing" 134 "Unable to open or read from the \
+configuration file: .*vm.json: No such file" ""
 
-refused "an empty file" "vm.json" ''
-refused "bad JSON" "not valid JSON.* line 2 column" '{"drives": [],
+refused "an empty file" "Invalid JSON: EOF while parsing" ''
+refused "bad JSON" "Invalid JSON: .* at line 2 column" '{"drives": [],
   "boot-source": {]}'
-refused "an array" "expected an object" '[]'
-refused "no kernel" "boot-source" '{"drives": []}'
+refused "an array" "expected struct VmmConfig" '[]'
+refused "no kernel" "missing field .boot-source" '{"drives": []}'
 refused "no kernel path" "missing field .kernel_image_path" \
     '{"drives": [], "boot-source": {}}'
 refused "an unknown field" "unknown field .kernel_path" \
@@ -49,10 +51,10 @@ with_machine() { # what, fact, machine-config
     refused "$1" "$2" '{"drives": [], "machine-config": '"$3"',
         "boot-source": {"kernel_image_path": "'"$work"'/text"}}'
 }
-with_machine "0 vCPUs" "vcpu_count" '{"vcpu_count": 0, "mem_size_mib": 128}'
-with_machine "33 vCPUs" "vcpu_count" '{"vcpu_count": 33, "mem_size_mib": 128}'
-with_machine "no memory" "mem_size_mib" '{"vcpu_count": 1, "mem_size_mib": 0}'
-with_machine "a string as a number" "mem_size_mib" \
+with_machine "0 vCPUs" "number of vCPUs" '{"vcpu_count": 0, "mem_size_mib": 128}'
+with_machine "33 vCPUs" "number of vCPUs" '{"vcpu_count": 33, "mem_size_mib": 128}'
+with_machine "no memory" "memory size" '{"vcpu_count": 1, "mem_size_mib": 0}'
+with_machine "a string as a number" "expected usize" \
     '{"vcpu_count": 1, "mem_size_mib": "128"}'
 
 # --- machines ----------------------------------------------------------------
@@ -105,6 +107,10 @@ case $(busybox cat /proc/cmdline) in
     echo "ready"
     read -r line
     echo "got [$line] on $(busybox nproc) CPU"
+    ;;
+*test=flags*)
+    busybox grep -q -w aes /proc/cpuinfo && echo "has aes"
+    busybox grep -q -w ssse3 /proc/cpuinfo && echo "has ssse3"
     ;;
 *test=write*)
     busybox mount -t ext4 /dev/vda /mnt && w
@@ -190,6 +196,37 @@ if ended "$what" 0; then
     else
         fail "$what" "the guest did not answer"
     fi
+fi
+
+# --- the CPU -----------------------------------------------------------------
+what="a CPU as the machine has it"
+machine flags 1 false
+serve </dev/null
+if ended "$what" 0; then
+    console 'has ssse3' || fail "$what" "no flags"
+    console 'has aes' && pass "$what"
+fi
+what="a CPU template"
+bits=xxxxxx0xxxxxxxxxxxxxxxxxxxxxxxxx
+cat >"$work/cpu.json" <<END
+{"cpuid_modifiers": [{"leaf": "0x1", "subleaf": "0x0", "flags": 0,
+    "modifiers": [{"register": "ecx", "bitmap": "0b$bits"}]}]}
+END
+sed -i "2i \"cpu-config\": \"$work/cpu.json\"," "$config"
+serve </dev/null
+if ended "$what" 0; then
+    if console 'has aes' || ! console 'has ssse3'; then
+        fail "$what" "flags"
+    else
+        pass "$what"
+    fi
+fi
+what="a CPU template that the software CPU cannot have"
+if [ "$backend" = soft ]; then
+    # VMX
+    sed -i "s/0b$bits/0bxxxxxxxxxxxxxxxxxxxxxxxxxx1xxxxx/" "$work/cpu.json"
+    serve </dev/null
+    complains "$what" 1 "does not have bits" "leave them"
 fi
 
 # --- drives ------------------------------------------------------------------

@@ -229,8 +229,21 @@ static void irq_refused(struct cf *t)
 {
     struct squib_error e;
 
+    struct squib_vm_config config = {.vcpus = 2, .irqchip = true};
+    struct squib_vm *vm;
+
     cf_vm(t, 1, true, false);
     CF_EQ(squib_vm_irq(t->vm, 32, true, &e), SQUIB_E_INVAL);
+    cf_a64_config(&config);
+    config.gic.redist_len = SQUIB_AARCH64_GICR_LEN;
+    CF_EQ(squib_vm_new(t->be, &config, t->mem, &vm, &e), SQUIB_E_INVAL);
+    CF_CHECK(strstr(e.text, "2 vCPUs asked for; the GIC has room for 1"));
+    cf_a64_config(&config);
+    config.gic.dist_gpa += 0x1000;
+    CF_EQ(squib_vm_new(t->be, &config, t->mem, &vm, &e), SQUIB_E_INVAL);
+    cf_a64_config(&config);
+    config.gic.spis = 33;
+    CF_EQ(squib_vm_new(t->be, &config, t->mem, &vm, &e), SQUIB_E_INVAL);
 }
 
 static const uint32_t sgi_code[] = {

@@ -12,6 +12,9 @@
 #
 #   make_root                $root_image: Debian with fio, iperf3, socat, ...
 #
+# $vcpus, if it is set, is how many the machine has; $SQUIB_TEST_SERVE_OPTIONS
+# is more for the program's command line.
+#
 # With that image as the first drive and "test=root" among the words, the
 # shell runs inside it; /tmp is its only writable place.
 . "${0%/*}/../boot/lib.sh"
@@ -19,7 +22,7 @@
 socket=$work/api.socket
 program=
 metrics=$work/metrics
-drivers="virtio_mmio virtio_blk virtio_net virtio_balloon virtio_mem virtio-rng
+drivers="virtio_mmio virtio_pci virtio_blk virtio_net virtio_balloon virtio_mem virtio-rng
     vmw_vsock_virtio_transport virtio_pmem nd_pmem"
 
 need_api() {
@@ -89,6 +92,8 @@ root_image=$work/root.img
 # Sets $debian_root; once, also for a test that starts itself again. A program
 # in it runs here as "$run_root $debian_root/usr/bin/NAME".
 debian_packages() {
+    [ "$(uname -m)" = x86_64 ] ||
+        skip "the host is no x86-64: it cannot run the root's programs"
     debian_root=${SQUIB_TEST_DEBIAN_ROOT-}
     if [ -z "$debian_root" ]; then
         . "${0%/*}/../boot/debian_root.sh"
@@ -117,7 +122,8 @@ start_program() { # options
     mkfifo "$work/keys" 2>/dev/null
     : >"$work/console"
     rm -f "$socket"
-    "$SQUIB" serve --api-sock "$socket" --backend "$backend" "$@" \
+    "$SQUIB" serve --api-sock "$socket" --backend "$backend" \
+        ${SQUIB_TEST_SERVE_OPTIONS-} "$@" \
         <"$work/keys" >"$work/console" 2>"$err" &
     program=$!
     exec 3>"$work/keys"
@@ -170,9 +176,9 @@ drive() { # id, path, more of the body
 boot() { # MiB, words for the kernel
     want 204 PUT /boot-source "{\"kernel_image_path\": \"$kernel\",
         \"initrd_path\": \"$initrd\", \"boot_args\":
-        \"console=ttyS0 reboot=k panic=1 quiet pci=off ${2-}\"}"
+        \"console=ttyS0 reboot=k panic=1 quiet ${2-}\"}"
     want 204 PUT /machine-config \
-        "{\"vcpu_count\": 1, \"mem_size_mib\": ${1:-256}}"
+        "{\"vcpu_count\": ${vcpus:-1}, \"mem_size_mib\": ${1:-256}}"
     want 204 PUT /metrics "{\"metrics_path\": \"$metrics\"}"
     want 204 PUT /actions '{"action_type": "InstanceStart"}'
     wait_for 120 =ready= || {

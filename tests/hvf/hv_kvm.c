@@ -526,7 +526,7 @@ hv_return_t hv_vcpu_set_simd_fp_reg(hv_vcpu_t vcpu, hv_simd_fp_reg_t reg,
     return HV_SUCCESS;
 }
 
-/* --- time ------------------------------------------------------------------ */
+/* --- time ---------------------------------------------------------------- */
 
 uint64_t mach_absolute_time(void)
 {
@@ -566,7 +566,7 @@ hv_return_t hv_vcpu_set_vtimer_offset(hv_vcpu_t vcpu, uint64_t offset)
     return HV_SUCCESS;
 }
 
-/* --- GIC -------------------------------------------------------------------- */
+/* --- GIC ----------------------------------------------------------------- */
 
 #define SET(name, member, type)                                            \
     hv_return_t hv_gic_config_set_##name(hv_gic_config_t config, type v)   \
@@ -797,7 +797,7 @@ hv_return_t hv_gic_set_icc_reg(hv_vcpu_t vcpu, hv_gic_icc_reg_t reg,
     return icc_reg(vcpu, true, reg, &value);
 }
 
-/* --- vCPU --------------------------------------------------------------------- */
+/* --- vCPU ---------------------------------------------------------------- */
 
 hv_return_t hv_vcpu_create(hv_vcpu_t *vcpu, hv_vcpu_exit_t **exit,
                            hv_vcpu_config_t config)
@@ -895,20 +895,45 @@ static uint64_t translate(const struct vcpu *v, uint64_t gva)
     }
 }
 
-/* The syndrome of the access that KVM has decoded. */
-static void access_exit(struct vcpu *v)
+/* The instruction at pc; 0, which is none, where there is no memory. */
+static uint32_t instruction(const struct vcpu *v, uint64_t pc)
 {
-    const struct kvm_run *run = v->run;
-    uint64_t pc = reg64(v, CORE64(regs.pc)), gpa = translate(v, pc);
-    const struct piece *p;
-    struct a64_access a;
+    uint64_t gpa = translate(v, pc);
     const void *at = guest_word(gpa & ~7ull);
     uint32_t insn = 0;
 
     if (at)
         memcpy(&insn, (const char *)at + (gpa & 4), sizeof(insn));
+    return insn;
+}
+
+/* The address that a load or store of a pair uses, which KVM does not tell:
+ * base register 9:5, signed offset 21:15 in units of the register's size,
+ * not added when it comes after (24:23 are 01). */
+static uint64_t pair_gva(const struct vcpu *v, uint32_t insn)
+{
+    uint32_t rn = insn >> 5 & 31;
+    bool el1h = (reg64(v, CORE64(regs.pstate)) & 0xf) == 5;
+    uint64_t base = rn < 31 ? reg64(v, reg_id(HV_REG_X0 + rn))
+                    : el1h  ? reg64(v, CORE64(sp_el1))
+                            : reg64(v, CORE64(regs.sp));
+    int64_t offset = (int64_t)((uint64_t)insn << 42) >> 57;
+    unsigned scale = insn >> 26 & 1 ? 2 + (insn >> 30) : 2 + (insn >> 31);
+
+    return (insn >> 23 & 3) == 1 ? base : base + (uint64_t)(offset << scale);
+}
+
+/* The syndrome of the access that KVM has decoded. */
+static void access_exit(struct vcpu *v)
+{
+    const struct kvm_run *run = v->run;
+    uint64_t pc = reg64(v, CORE64(regs.pc));
+    uint32_t insn = instruction(v, pc);
+    const struct piece *p;
+    struct a64_access a;
+
     a64_access(insn, &a);
-    if (!at || !a.isv || 1u << a.size != run->mmio.len ||
+    if (!a.isv || 1u << a.size != run->mmio.len ||
         a.store != run->mmio.is_write) {
         fprintf(stderr, "hv_kvm: KVM decodes %08x at %#llx otherwise\n",
                 insn, (unsigned long long)pc);
@@ -1035,6 +1060,8 @@ static bool exit_of(struct vcpu *v)
         v->exit.exception.syndrome =
             0x24ull << 26 | 1u << 25 | v->run->arm_nisv.esr_iss;
         v->exit.exception.physical_address = v->run->arm_nisv.fault_ipa;
+        v->exit.exception.virtual_address =
+            pair_gva(v, instruction(v, reg64(v, CORE64(regs.pc))));
         v->fault_gpa = v->run->arm_nisv.fault_ipa;
         return true;
     case KVM_EXIT_DEBUG:

@@ -168,7 +168,6 @@ static const struct {
     {"FMA4", "withdrawn by its maker"},
     {"GFNI", "newer than the CPU offered to guests"},
     {"HRESET", "newer than the CPU offered to guests"},
-    {"INVPCID", "no PCIDs"},
     {"KEYLOCKER", "no such state"},
     {"KEYLOCKER_WIDE", "no such state"},
     {"KNCE", "one product's extension"},

@@ -37,6 +37,12 @@ squib_run --net user -- wget -q -O - "http://10.0.2.2:$port/small" \
     </dev/null
 check "the host's loopback is 10.0.2.2" 0 "small
 "
+squib_run --net user --no-host -- sh -c "
+    wget -q -T 10 -O - http://10.0.2.2:$port/small 2>/dev/null || echo none
+    ping -c 1 -W 5 10.0.2.2 >/dev/null && echo pong" </dev/null
+check "with --no-host it is out of reach" 0 "none
+pong
+"
 check_download "$mib MiB down" 10.0.2.2 --net user </dev/null
 check_upload "$mib MiB up" 10.0.2.2 --net user
 

@@ -5,13 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "cli/options.h"
 #include "cli/run_options.h"
+#include "cli/serve_options.h"
 
 #define WORDS_MAX 32
 
@@ -161,7 +164,20 @@ static void refusals(void **state)
         {"--hostname a=b", SQUIB_E_INVAL, "host name"},
         {"--name x", SQUIB_E_NOSUPPORT, "not in this version"},
         {"-d", SQUIB_E_NOSUPPORT, "--detach"},
-        {"-p 80:80", SQUIB_E_NOSUPPORT, "--publish"},
+        {"-p 80", SQUIB_E_INVAL, "'80' is not [IP:]HOST:GUEST"},
+        {"-p :80", SQUIB_E_INVAL, "':80' is not"},
+        {"-p 80:", SQUIB_E_INVAL, "'80:' is not"},
+        {"-p 65536:1", SQUIB_E_INVAL, "from 1 to 65535"},
+        {"-p 1:65536", SQUIB_E_INVAL, "from 1 to 65535"},
+        {"-p 1:0", SQUIB_E_INVAL, "'1:0' is not"},
+        {"-p localhost:1:2", SQUIB_E_INVAL, "is not"},
+        {"-p ::1:1:2", SQUIB_E_INVAL, "is not"},
+        {"-p [::1:1:2", SQUIB_E_INVAL, "is not"},
+        {"-p 1:1:1:1", SQUIB_E_INVAL, "is not"},
+        {"--disk /none", SQUIB_E_OS, "--disk /none: No such file"},
+        {"--disk /none:ro", SQUIB_E_OS, "--disk /none: No such file"},
+        {"--no-host", SQUIB_E_INVAL, "--net user"},
+        {"--no-host --net tap=t", SQUIB_E_INVAL, "--net user"},
     };
 
     (void)state;
@@ -173,6 +189,95 @@ static void refusals(void **state)
             fail_msg("'%s': %s, '%s'", cases[i].text, squib_code_name(rc),
                      err.text);
     }
+}
+
+static void published_ports(void **state)
+{
+    static const struct {
+        const char *text, *address;
+        int family;
+        unsigned host, guest;
+    } cases[] = {
+        {"8080:80", "127.0.0.1", AF_INET, 8080, 80},
+        {"0:65535", "127.0.0.1", AF_INET, 0, 65535},
+        {"0.0.0.0:1:2", "0.0.0.0", AF_INET, 1, 2},
+        {"[::1]:65535:1", "::1", AF_INET6, 65535, 1},
+    };
+    struct sq_publish_port ports[SQ_ARRAY_LEN(cases)];
+    char text[64];
+
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(cases); i++) {
+        struct sq_publish_port *p = &ports[i];
+        const struct sockaddr_in *v4 = (const void *)&p->host;
+        const struct sockaddr_in6 *v6 = (const void *)&p->host;
+        bool is_v4 = cases[i].family == AF_INET;
+
+        assert_int_equal(sq_publish_parse(cases[i].text, p, NULL), 0);
+        assert_int_equal(p->host.ss_family, cases[i].family);
+        assert_int_equal(p->guest, cases[i].guest);
+        assert_int_equal(ntohs(is_v4 ? v4->sin_port : v6->sin6_port),
+                         cases[i].host);
+        inet_ntop(cases[i].family, is_v4 ? (const void *)&v4->sin_addr
+                                         : &v6->sin6_addr, text,
+                  sizeof(text));
+        assert_string_equal(text, cases[i].address);
+    }
+    sq_publish_setting(ports, SQ_ARRAY_LEN(cases), text, sizeof(text));
+    assert_string_equal(text, "80,65535,2,1");
+}
+
+/* Firecracker's parser: its rules and its words. */
+static void serve_flags(void **state)
+{
+    static const struct {
+        const char *text, *says; /* NULL: fine */
+    } cases[] = {
+        {"serve", NULL},
+        {"serve --no-api --config-file f", NULL},
+        {"serve --id a -- --nonsense", NULL},
+        {"serve --nonsense --version", NULL},
+        {"serve --nonsense -h", NULL},
+        {"serve --nonsense", "Found argument 'nonsense' which wasn't "
+         "expected, or isn't valid in this context."},
+        {"serve word", "Found argument 'word' which wasn't"},
+        {"serve --id=a", "Found argument 'id=a' which wasn't"},
+        {"serve --id", "The argument 'id' requires a value, but none was "
+         "supplied."},
+        {"serve --id --no-api", "The argument 'id' requires a value"},
+        {"serve --id a --id b", "The argument 'id' was provided more than "
+         "once."},
+        {"serve --no-api", "Argument 'config-file' required, but not "
+         "found."},
+        {"serve --no-seccomp --seccomp-filter f", "Argument "
+         "'seccomp-filter' cannot be used together with argument "
+         "'no-seccomp'."},
+    };
+    struct sq_serve_options o;
+
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(cases); i++) {
+        struct squib_error err = {0};
+        int n, rc;
+
+        snprintf(line, sizeof(line), "%s", cases[i].text);
+        n = split(line, words);
+        rc = sq_serve_options_parse(n, words, &o, &err);
+        if (!rc != !cases[i].says ||
+            (rc && !strstr(err.text, cases[i].says)))
+            fail_msg("'%s': %s", cases[i].text, err.text);
+    }
+    strcpy(line, "serve --boot-timer --level Warn");
+    assert_int_equal(sq_serve_options_parse(split(line, words), words, &o,
+                                            NULL), 0);
+    assert_string_equal(o.value[SQ_SERVE_LEVEL], "Warn");
+    assert_string_equal(o.value[SQ_SERVE_ID], "anonymous-instance");
+    assert_string_equal(o.value[SQ_SERVE_API_SOCK],
+                        "/run/firecracker.socket");
+    assert_non_null(o.value[SQ_SERVE_BOOT_TIMER]);
+    assert_null(o.value[SQ_SERVE_NO_API]);
+    for (int i = 0; i < SQ_SERVE_COUNT; i++)
+        assert_int_equal(sq_serve_flags[i].id, i);
 }
 
 static void too_many_variables(void **state)
@@ -210,7 +315,8 @@ static void help_lists_every_shown_option(void **state)
     fclose(f);
     assert_non_null(strstr(text, "-m, --memory SIZE"));
     assert_non_null(strstr(text, "    --timeout TIME"));
-    assert_null(strstr(text, "--publish"));
+    assert_non_null(strstr(text, "-p, --publish [IP:]HOST:GUEST"));
+    assert_null(strstr(text, "--detach"));
     free(text);
 }
 
@@ -223,6 +329,8 @@ int main(void)
         cmocka_unit_test(all_spellings),
         cmocka_unit_test(values),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(published_ports),
+        cmocka_unit_test(serve_flags),
         cmocka_unit_test(too_many_variables),
         cmocka_unit_test(help_lists_every_shown_option),
     };

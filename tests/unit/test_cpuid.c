@@ -10,6 +10,7 @@
 
 #include <squib/vm.h>
 
+#include "arch/x86_64/cpu_template.h"
 #include "arch/x86_64/cpuid.h"
 #include "base/util.h"
 
@@ -211,6 +212,85 @@ static void test_errors(void **state)
     }
 }
 
+/* --- templates --------------------------------------------------------- */
+
+static void test_template_changes(void **state)
+{
+    static struct sq_cpu_template t = {
+        .name = SQ_CPU_NO_NAME,
+        .cpuid_count = 3,
+        .cpuid = {
+            {.leaf = 1, .reg = 2, .mask = 0xf0000001, .value = 0x10000000},
+            {.leaf = 7, .reg = 1, .mask = 0xff, .value = 0x5a},
+            {.leaf = 0xb, .subleaf = 1, .reg = 3, .mask = ~0u, .value = 5},
+        },
+        .msr_count = 1,
+        .msr = {{.index = 0x10a, .mask = 0xff, .value = 0xf}},
+    };
+    static struct squib_x86_64_state st = {
+        .msr_count = 2,
+        .msr = {{.index = 0x10, .value = 1}, {.index = 0x10a,
+                                              .value = 0x1234}},
+    };
+    struct squib_x86_cpuid leaf[SQ_ARRAY_LEN(intel)];
+    struct squib_error err = {0};
+
+    (void)state;
+    memcpy(leaf, intel, sizeof(leaf));
+    assert_int_equal(sq_cpu_template_cpuid(&t, leaf, SQ_ARRAY_LEN(leaf),
+                                           NULL), 0);
+    assert_int_equal(leaf[1].ecx, 0x1ffafbfe);
+    assert_int_equal(leaf[5].ebx, 0xffffff5a);
+    assert_int_equal(leaf[6].edx, 77);
+    assert_int_equal(leaf[7].edx, 5);
+    t.cpuid[0].subleaf = 1; /* leaf 1 has none */
+    assert_int_equal(sq_cpu_template_cpuid(&t, leaf, SQ_ARRAY_LEN(leaf),
+                                           &err), SQUIB_E_NOSUPPORT);
+    assert_non_null(strstr(err.text, "Leaf: 1, Subleaf: 1"));
+    assert_int_equal(sq_cpu_template_msrs(&t, &st, NULL), 0);
+    assert_int_equal(st.msr[0].value, 1);
+    assert_int_equal(st.msr[1].value, 0x120f);
+    t.msr[0].index = 0x10b;
+    assert_int_equal(sq_cpu_template_msrs(&t, &st, &err),
+                     SQUIB_E_NOSUPPORT);
+    assert_non_null(strstr(err.text, "Register Address: 10b"));
+}
+
+static void test_template_of_the_software_cpu(void **state)
+{
+    const struct squib_backend *soft = squib_backend_find("soft");
+    static struct sq_cpu_template t = {
+        .name = SQ_CPU_NO_NAME,
+        .cpuid_count = 1,
+        .cpuid = {{.leaf = 1, .reg = 2}},
+    };
+    struct squib_error err = {0};
+
+    (void)state;
+    assert_non_null(soft);
+    assert_int_equal(sq_cpu_template_check(&t, soft, NULL), 0);
+    t.cpuid[0].mask = 1u << 25; /* AES can go */
+    assert_int_equal(sq_cpu_template_check(&t, soft, NULL), 0);
+    t.cpuid[0].mask = t.cpuid[0].value = 1u << 5; /* VMX cannot come */
+    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
+                     SQUIB_E_NOSUPPORT);
+    assert_non_null(strstr(err.text, "bits 0x20 of register ecx of CPUID "
+                           "leaf 0x1"));
+    t.cpuid_count = 0;
+    t.cap_count = 1;
+    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
+                     SQUIB_E_NOSUPPORT);
+    t.cap_count = 0;
+    t.name = SQ_CPU_T2A;
+    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
+                     SQUIB_E_NOSUPPORT);
+    assert_non_null(strstr(err.text, "CPU vendor mismatched"));
+    t.name = SQ_CPU_T2;
+    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
+                     SQUIB_E_NOSUPPORT);
+    assert_non_null(strstr(err.text, "CPU model is not permitted"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +299,8 @@ int main(void)
         cmocka_unit_test(test_no_xsave),
         cmocka_unit_test(test_brand),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_template_changes),
+        cmocka_unit_test(test_template_of_the_software_cpu),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -325,23 +325,20 @@ static void images_are_locked(void **state)
 {
     struct file f;
     struct sq_disk *a = NULL, *b = NULL, *c = NULL;
-    struct squib_error err = {0};
 
     (void)state;
     file_make(&f, LEN);
     assert_int_equal(try_open(f.path, true, NULL, &a, NULL), 0);
     assert_int_equal(try_open(f.path, true, NULL, &b, NULL), 0);
-    assert_int_equal(try_open(f.path, false, NULL, &c, &err), SQUIB_E_STATE);
-    assert_non_null(strstr(err.text, "locked by another drive"));
+    /* One machine may have it twice; that is its user's affair. */
+    assert_int_equal(try_open(f.path, false, NULL, &c, NULL), 0);
     sq_disk_free(a);
     sq_disk_free(b);
+    sq_disk_free(c);
     assert_int_equal(try_open(f.path, false, NULL, &a, NULL), 0);
-    assert_int_equal(try_open(f.path, true, NULL, &c, &err), SQUIB_E_STATE);
-    /* In the place of the first, the same file may be opened again, and
-     * stays locked when the first is gone. */
+    /* In the place of the first, the same file may be opened again. */
     assert_int_equal(try_open(f.path, false, a, &b, NULL), 0);
     sq_disk_free(a);
-    assert_int_equal(try_open(f.path, false, NULL, &c, &err), SQUIB_E_STATE);
     sq_disk_free(b);
     assert_int_equal(try_open(f.path, false, NULL, &c, NULL), 0);
     sq_disk_free(c);

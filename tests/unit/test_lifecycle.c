@@ -283,6 +283,25 @@ static void built_and_freed(void **state)
         assert_int_equal(f->mock.vcpu[i].runs, 0);
 }
 
+/* The monitor's devices are of no use where no access reaches them. */
+static void needs_vcpu_exits(void **state)
+{
+    struct fixture *f = *state;
+    const struct sq_vmm_env env = {
+        .backend = &sq_backend_mock_lifecycle,
+        .poller = f->poller,
+        .stopped = on_stopped,
+        .ctx = f,
+    };
+    struct squib_error err = {0};
+
+    sq_mock_use(&f->mock);
+    assert_int_equal(sq_vmm_new(f->spec, &env, &f->vmm, &err),
+                     SQUIB_E_NOSUPPORT);
+    assert_non_null(strstr(err.text, "devices of its own"));
+    sq_mock_use(NULL);
+}
+
 static void guest_resets(void **state)
 {
     static const struct squib_exit exits[] = {
@@ -472,7 +491,8 @@ int main(void)
         cmocka_unit_test(one_of_many_stops),
         cmocka_unit_test(undo_is_last_in_first_out),
         cmocka_unit_test(full_undo_undoes_at_once),
-        TEST(built_and_freed), TEST(guest_resets), TEST(guest_powers_off),
+        TEST(built_and_freed), TEST(needs_vcpu_exits),
+        TEST(guest_resets), TEST(guest_powers_off),
         TEST(internal_error_keeps_its_text), TEST(pause_and_resume),
         TEST(stopped_while_paused), TEST(paused_vcpus_stand_still),
         TEST(freed_while_running), TEST(failing_steps),

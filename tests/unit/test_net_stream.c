@@ -337,15 +337,15 @@ static void starts_a_helper(void **state)
         print_message("skip: started under an emulator\n");
         skip();
     }
-    assert_int_equal(sq_net_stream_spawn("/nonexistent/helper", 1400, &net,
-                                         &err), SQUIB_E_NOTFOUND);
+    assert_int_equal(sq_net_stream_spawn("/nonexistent/helper", 1400, false,
+                                         &net, &err), SQUIB_E_NOTFOUND);
     assert_non_null(strstr(err.text, "/nonexistent/helper"));
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/helper", dir);
     fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
     assert_int_equal(write(fd, script, strlen(script)), strlen(script));
     close(fd);
-    assert_int_equal(sq_net_stream_spawn(path, 1400, &net, &err), 0);
+    assert_int_equal(sq_net_stream_spawn(path, 1400, false, &net, &err), 0);
     for (int i = 0; i < 500; i++) {
         rc = net->ops->recv(net, &f);
         if (rc)

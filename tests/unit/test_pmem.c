@@ -201,8 +201,9 @@ static void bad_files(void **state)
     };
     struct sq_virtio_device *dev;
 
-    /* Locked by the device of the fixture. */
-    assert_int_equal(sq_virtio_pmem_new(&config, &dev, NULL), SQUIB_E_STATE);
+    /* The device of the fixture has the file, too: one machine may. */
+    assert_int_equal(sq_virtio_pmem_new(&config, &dev, NULL), 0);
+    dev->ops->free(dev);
     config.path = "/nonexistent/pmem";
     assert_int_equal(sq_virtio_pmem_new(&config, &dev, NULL),
                      SQUIB_E_NOTFOUND);

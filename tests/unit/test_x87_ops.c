@@ -78,9 +78,11 @@ static int setup(void **state)
     m->c->xcr0 = XSTATE_X87 | XSTATE_SSE;
     m->c->cpuid = leaves;
     m->c->cpuid_count = SQ_ARRAY_LEN(leaves);
-    e = sq_tlb_at(m->c->tlb, (uintptr_t)m->page);
-    e->tag_r = e->tag_w = (uintptr_t)m->page;
-    e->host = m->page;
+    for (unsigned write = 0; write < 2; write++) {
+        e = sq_tlb_at(m->c->tlb, (uintptr_t)m->page, write);
+        e->tag_r = e->tag_w = (uintptr_t)m->page;
+        e->host = m->page;
+    }
     sq_x86_fpu_reset(m->c);
     m->c->gpr[R_DX] = (uintptr_t)m->page;
     *state = m;

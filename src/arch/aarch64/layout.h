@@ -4,11 +4,13 @@
  *
  *   0x0800_0000  GICv3 distributor (64 KiB)
  *   0x0802_0000  message-signalled interrupts (64 KiB)
- *   0x0810_0000  GICv3 redistributors (128 KiB a vCPU, up to 32)
  *   0x0900_0000  serial port, a 16550A with registers of one byte
  *   0x0901_0000  PL031 clock
  *   0x0a00_0000  virtio-mmio, one device each 4 KiB
- *   0x1000_0000  to 0x3fff_ffff: kept for PCI
+ *   0x1000_0000  to 0x3dff_ffff: kept for PCI
+ *   0x3e00_0000  GICv3 redistributors (128 KiB a vCPU, up to 32). Nothing
+ *                else in these 32 MiB: Hypervisor.framework claims the room
+ *                of 256 for itself
  *   0x4000_0000  boot timer
  *   0x8000_0000  RAM: device tree (up to 2 MiB less a page), VM generation
  *                identifier (the page below the kernel), kernel, initrd
@@ -25,7 +27,7 @@
 
 #define SQ_ARM64_GICD_GPA 0x08000000u
 #define SQ_ARM64_MSI_GPA 0x08020000u
-#define SQ_ARM64_GICR_GPA 0x08100000u
+#define SQ_ARM64_GICR_GPA 0x3e000000u
 #define SQ_ARM64_GICR_ROOM_LEN 0x00400000u /* 32 redistributors */
 #define SQ_ARM64_SPIS 224u
 #define SQ_ARM64_MSI_SPIS 128u
@@ -46,7 +48,7 @@
 #define SQ_ARM64_VIRTIO_MAX 19u /* as many as on x86-64 */
 
 #define SQ_ARM64_PCI_GPA 0x10000000u
-#define SQ_ARM64_PCI_LEN 0x30000000u
+#define SQ_ARM64_PCI_LEN 0x2e000000u
 #define SQ_ARM64_BOOT_TIMER_GPA 0x40000000u
 
 #define SQ_ARM64_RAM_GPA 0x80000000ull

@@ -78,7 +78,8 @@ static int bzimage_parse(const uint8_t *d, size_t len, struct packing *p,
     p->size_hint = sq_ld32(p->data + payload_len - 4);
     at = sq_ld16(d + 0x20e);
     if (at && at + 0x200 < setup_len && at + 0x200 < len)
-        sq_kernelfile_copy_release(p->release, d + at + 0x200, len - at - 0x200);
+        sq_kernelfile_copy_release(p->release, d + at + 0x200,
+                                   len - at - 0x200);
     p->format = sq_unpack_format(p->data, p->len);
     if (!p->format && !sq_elf_is(p->data, p->len))
         return sq_err_set(err, SQUIB_E_FORMAT,
@@ -235,7 +236,8 @@ int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
         return sq_err_set(err, SQUIB_E_FORMAT,
                           "kernel %s: it wants to be loaded at %#llx, but "
                           "below 1 MiB lie the boot tables"
-                          "\n  do: link it to 1 MiB or above", kernel->file.name,
+                          "\n  do: link it to 1 MiB or above",
+                          kernel->file.name,
                           (unsigned long long)elf->seg[0].gpa);
     if (end > ram_end)
         return sq_err_set(err, SQUIB_E_RANGE,

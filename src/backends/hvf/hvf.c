@@ -24,7 +24,7 @@ static const struct {
     {HV_NO_DEVICE, SQUIB_E_NOSUPPORT, "there is no such device"},
     {HV_DENIED, SQUIB_E_NOSUPPORT,
      "macOS does not let this program use virtualization\n  do: sign it: "
-     "codesign --sign - --entitlements squib.entitlements --force squib"},
+     "codesign --sign - --entitlements tools/squib.entitlements --force squib"},
     {HV_UNSUPPORTED, SQUIB_E_NOSUPPORT,
      "this Mac has no virtualization for arm64 guests"},
 };

@@ -129,6 +129,9 @@ static int map_locked(struct sq_hvf_vm *vm, struct squib_range range,
 
     if (!s)
         return SQUIB_E_RANGE;
+    rc = check_pages(range, hva, err);
+    if (rc)
+        return rc;
     *s = (struct sq_hvf_slot){.range = range, .hva = hva, .prot = prot};
     if (vm->dirty_log) {
         s->dirty = calloc(sq_dirty_words(range.len), sizeof(*s->dirty));
@@ -149,10 +152,8 @@ static int vm_map(struct squib_vm *base, struct squib_range range, void *hva,
                   uint32_t prot, struct squib_error *err)
 {
     struct sq_hvf_vm *vm = sq_hvf_vm_of(base);
-    int rc = check_pages(range, hva, err);
+    int rc;
 
-    if (rc)
-        return rc;
     pthread_rwlock_wrlock(&vm->slot_lock);
     rc = map_locked(vm, range, hva, prot, err);
     pthread_rwlock_unlock(&vm->slot_lock);

@@ -163,9 +163,7 @@ int sq_kvm_open_error(const char *path, int os_errno,
     switch (os_errno) {
     case ENOENT:
         return sq_err_set(err, SQUIB_E_NOTFOUND,
-                          "no %s\n  do: sudo modprobe kvm_intel or kvm_amd; "
-                          "inside a virtual machine, enable nested "
-                          "virtualization", path);
+                          "no %s\n  do: %s", path, sq_kvm_absent_remedy);
     case ENODEV:
     case ENXIO:
         return sq_err_os(err, SQUIB_E_NOSUPPORT, os_errno,

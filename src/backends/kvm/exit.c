@@ -27,7 +27,7 @@ static void suberror(struct sq_kvm_decode *d, const struct kvm_run *run,
              sub == KVM_INTERNAL_ERROR_DELIVERY_EV
                  ? ": an exit in the middle of event delivery" : "");
     sq_kvm_internal_error(out, d->text, sub,
-                   run->internal.ndata ? run->internal.data[0] : 0);
+                          run->internal.ndata ? run->internal.data[0] : 0);
 }
 
 /* --- input and output ------------------------------------------------ */
@@ -57,8 +57,8 @@ static void begin_io(struct sq_kvm_decode *d, const struct kvm_run *run,
     if ((size != 1 && size != 2 && size != 4) || run->io.count == 0 ||
         run->io.data_offset > run_len ||
         bytes > run_len - run->io.data_offset) {
-        sq_kvm_internal_error(out, "KVM returned an impossible port access", size,
-                       run->io.count);
+        sq_kvm_internal_error(out, "KVM returned an impossible port access",
+                              size, run->io.count);
         return;
     }
     d->answer = true;
@@ -70,7 +70,7 @@ static void begin_mmio(struct sq_kvm_decode *d, const struct kvm_run *run,
 {
     if (run->mmio.len < 1 || run->mmio.len > 8) {
         sq_kvm_internal_error(out, "KVM returned an impossible memory access",
-                       run->mmio.phys_addr, run->mmio.len);
+                              run->mmio.phys_addr, run->mmio.len);
         return;
     }
     d->answer = true;
@@ -109,8 +109,8 @@ static void system_event(const struct kvm_run *run, struct squib_exit *out)
             run->system_event.type == KVM_SYSTEM_EVENT_CRASH;
         break;
     default:
-        sq_kvm_internal_error(out, "KVM reports a system event that is not known",
-                       run->system_event.type, 0);
+        sq_kvm_internal_error(out, "KVM reports a system event that is not "
+                              "known", run->system_event.type, 0);
     }
 }
 
@@ -153,8 +153,8 @@ bool sq_kvm_decode_begin(struct sq_kvm_decode *d, const struct kvm_run *run,
                  (unsigned long long)
                      run->fail_entry.hardware_entry_failure_reason);
         sq_kvm_internal_error(out, d->text,
-                       run->fail_entry.hardware_entry_failure_reason,
-                       run->fail_entry.cpu);
+                              run->fail_entry.hardware_entry_failure_reason,
+                              run->fail_entry.cpu);
         return true;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_INTR:
@@ -166,7 +166,7 @@ bool sq_kvm_decode_begin(struct sq_kvm_decode *d, const struct kvm_run *run,
                  "KVM returned an exit that squib does not know, reason %u",
                  run->exit_reason);
         sq_kvm_internal_error(out, d->text, run->exit_reason,
-                       run->hw.hardware_exit_reason);
+                              run->hw.hardware_exit_reason);
         return true;
     }
 }

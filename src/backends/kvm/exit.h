@@ -60,8 +60,8 @@ void sq_kvm_decode_debug(const struct kvm_run *run,
 bool sq_kvm_decode_arch(struct sq_kvm_decode *d, const struct kvm_run *run,
                         struct squib_exit *out);
 
-/* x86-64: the mnemonic of a few instructions that weak KVMs cannot emulate, by its
- * bytes; NULL for any other. */
+/* x86-64: the mnemonic of a few instructions that weak KVMs cannot emulate,
+ * by its bytes; NULL for any other. */
 const char *sq_kvm_insn_name(const uint8_t *bytes, size_t len);
 
 #endif

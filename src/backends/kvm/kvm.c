@@ -23,8 +23,8 @@ static int check_extensions(int fd, struct squib_error *err)
         if (ioctl(fd, KVM_CHECK_EXTENSION, sq_kvm_needed[i].cap) <= 0)
             return sq_err_set(err, SQUIB_E_NOSUPPORT,
                               "this KVM is too old: it has not %s\n"
-                              "  do: use Linux 4.13 or newer",
-                              sq_kvm_needed[i].text);
+                              "  do: use Linux %s or newer",
+                              sq_kvm_needed[i].text, sq_kvm_needed_linux);
     return 0;
 }
 

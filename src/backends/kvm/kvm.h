@@ -16,9 +16,9 @@
  * exit.c, probe.c  their parts of the above
  * gic.c    (arm64) the state of the interrupt controller
  *
- * x86-64: guest-physical addresses that KVM takes for itself, and that must not be
- * memory: SQ_KVM_IDENTITY_MAP_GPA up to 4 pages (real mode on older Intel
- * processors), the local APIC page 0xfee00000 and, with an interrupt
+ * x86-64: guest-physical addresses that KVM takes for itself, and that must
+ * not be memory: SQ_KVM_IDENTITY_MAP_GPA up to 4 pages (real mode on older
+ * Intel processors), the local APIC page 0xfee00000 and, with an interrupt
  * controller, the I/O APIC page 0xfec00000. The ports of the PICs (0x20,
  * 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1) are then KVM's too; no line is routed to
  * them.
@@ -70,7 +70,7 @@ struct sq_kvm_gic {
     struct squib_aarch64_gic config;
     pthread_mutex_t lock; /* all below; leaf */
     uint32_t vcpus;       /* that exist */
-    bool ready;
+    atomic_bool ready;    /* finished; also read without the lock */
     uint32_t level[8]; /* of lines that were raised before it was ready */
 };
 
@@ -163,6 +163,8 @@ struct sq_kvm_extension {
 
 extern const struct sq_kvm_extension sq_kvm_needed[];
 extern const size_t sq_kvm_needed_count;
+/* The Linux that has them all; what to do where there is no KVM. */
+extern const char sq_kvm_needed_linux[], sq_kvm_absent_remedy[];
 extern const struct sq_vm_ops sq_kvm_vm_ops;
 extern const struct sq_vcpu_ops sq_kvm_vcpu_ops;
 

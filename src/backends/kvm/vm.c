@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "core/dirty.h"
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {
@@ -18,11 +19,6 @@ static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 }
 
 /* --- memory ---------------------------------------------------------- */
-
-static size_t slot_words(const struct sq_kvm_slot *s)
-{
-    return (size_t)((s->range.len / SQUIB_PAGE_SIZE + 63) / 64);
-}
 
 static int set_region(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
                       uint64_t len, struct squib_error *err)
@@ -104,7 +100,7 @@ static int map_locked(struct sq_kvm_vm *vm, struct squib_range range,
                           "memory", SQ_KVM_SLOTS_MAX);
     *s = (struct sq_kvm_slot){.range = range, .hva = hva, .prot = prot};
     if (vm->dirty_log) {
-        s->dirty = calloc(slot_words(s), sizeof(*s->dirty));
+        s->dirty = calloc(sq_dirty_words(s->range.len), sizeof(*s->dirty));
         if (!s->dirty)
             return sq_err_set(err, SQUIB_E_NOMEM, "dirty log: no memory");
     }
@@ -163,7 +159,7 @@ int sq_kvm_vm_unmap(struct squib_vm *base, struct squib_range range,
 static int harvest(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
                    struct squib_error *err)
 {
-    size_t words = slot_words(s);
+    size_t words = sq_dirty_words(s->range.len);
     struct kvm_dirty_log log = {.slot = (uint32_t)(s - vm->slot)};
     uint64_t *bits;
 
@@ -237,43 +233,11 @@ static void host_wrote(void *ctx, uint64_t gpa, uint64_t len)
     pthread_rwlock_rdlock(&vm->slot_lock);
     for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
         struct sq_kvm_slot *s = &vm->slot[i];
-        uint64_t from, to;
 
-        if (!s->used || !s->dirty ||
-            !sq_overlaps(gpa, len, s->range.gpa, s->range.len))
-            continue;
-        from = gpa > s->range.gpa ? gpa - s->range.gpa : 0;
-        to = gpa + len - s->range.gpa;
-        if (to > s->range.len)
-            to = s->range.len;
-        for (uint64_t page = from / SQUIB_PAGE_SIZE;
-             page <= (to - 1) / SQUIB_PAGE_SIZE; page++)
-            atomic_fetch_or_explicit(&s->dirty[page / 64],
-                                     1ull << (page % 64),
-                                     memory_order_relaxed);
+        if (s->used && s->dirty)
+            sq_dirty_mark(s->dirty, s->range, gpa, len);
     }
     pthread_rwlock_unlock(&vm->slot_lock);
-}
-
-/* Moves `pages` bits from `first` on out of the slot's map. */
-static void take_bits(struct sq_kvm_slot *s, uint64_t first, uint64_t pages,
-                      uint64_t *bitmap)
-{
-    memset(bitmap, 0, (size_t)((pages + 63) / 64) * sizeof(*bitmap));
-    for (uint64_t done = 0; done < pages;) {
-        uint64_t at = first + done;
-        unsigned shift = at % 64, into = done % 64;
-        unsigned n = 64 - (shift > into ? shift : into);
-        uint64_t mask, bits;
-
-        if (n > pages - done)
-            n = (unsigned)(pages - done);
-        mask = n == 64 ? UINT64_MAX : ((1ull << n) - 1) << shift;
-        bits = atomic_fetch_and_explicit(&s->dirty[at / 64], ~mask,
-                                         memory_order_relaxed) & mask;
-        bitmap[done / 64] |= bits >> shift << into;
-        done += n;
-    }
 }
 
 static int dirty_log_locked(struct sq_kvm_vm *vm, struct squib_range range,
@@ -289,8 +253,9 @@ static int dirty_log_locked(struct sq_kvm_vm *vm, struct squib_range range,
             continue;
         rc = harvest(vm, s, err);
         if (!rc)
-            take_bits(s, (range.gpa - s->range.gpa) / SQUIB_PAGE_SIZE,
-                      range.len / SQUIB_PAGE_SIZE, bitmap);
+            sq_dirty_take(s->dirty,
+                          (range.gpa - s->range.gpa) / SQUIB_PAGE_SIZE,
+                          range.len / SQUIB_PAGE_SIZE, bitmap);
         return rc;
     }
     return no_slot(range, err);

@@ -25,6 +25,7 @@ struct mock_vcpu {
     atomic_bool cancel;
     struct sq_wake wake;
     struct squib_x86_64_state st;
+    struct squib_aarch64_state a64;
 };
 
 /* The only way from a test to the VM that the code under test makes, since
@@ -239,6 +240,40 @@ static const struct sq_vcpu_ops vcpu_ops = {
     .set_state = vcpu_set_state,
 };
 
+/* The whole state, whatever the parts: nothing is executed. */
+static int vcpu_get_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                            struct squib_aarch64_state *st,
+                            struct squib_error *err)
+{
+    (void)parts;
+    (void)err;
+    *st = vcpu_of(vcpu)->a64;
+    return 0;
+}
+
+static int vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
+                            const struct squib_aarch64_state *st,
+                            struct squib_error *err)
+{
+    struct mock_vcpu *v = vcpu_of(vcpu);
+
+    record(v->m, SQ_MOCK_SET_STATE, v->index, st->pc, st->x[0]);
+    (void)parts;
+    if (v->m && v->m->fail_set_state)
+        return injected("set_aarch64", err);
+    v->a64 = *st;
+    return 0;
+}
+
+static const struct sq_vcpu_ops vcpu_ops_arm64 = {
+    .free = vcpu_free,
+    .run = vcpu_run,
+    .cancel = vcpu_cancel,
+    .park = vcpu_park,
+    .get_aarch64 = vcpu_get_aarch64,
+    .set_aarch64 = vcpu_set_aarch64,
+};
+
 /* --- VM -------------------------------------------------------------- */
 
 static struct sq_mock *mock_of(struct squib_vm *vm)
@@ -370,7 +405,8 @@ static int vcpu_new(struct squib_vm *vm, uint32_t index,
         free(v);
         return rc;
     }
-    v->base.ops = &vcpu_ops;
+    v->base.ops = vm->backend->arch == SQUIB_ARCH_AARCH64 ? &vcpu_ops_arm64
+                                                          : &vcpu_ops;
     v->m = m;
     v->index = index;
     atomic_init(&v->cancel, false);
@@ -394,22 +430,28 @@ static const struct sq_vm_ops vm_ops = {
     .irqfd = vm_irqfd,
 };
 
-static int vm_new(const struct squib_vm_config *config,
-                  struct squib_memory *mem, struct squib_vm **out,
-                  struct squib_error *err)
+/* Without interrupts and a log: what a lifecycle-only backend has. */
+static const struct sq_vm_ops lifecycle_ops = {
+    .free = vm_free,
+    .map = vm_map,
+    .unmap = vm_unmap,
+    .protect = vm_protect,
+    .vcpu_new = vcpu_new,
+};
+
+static int make_vm(const struct sq_vm_ops *ops, struct squib_vm **out,
+                   struct squib_error *err)
 {
     struct sq_mock *m = next_mock;
     struct mock_vm *vm;
 
-    (void)config;
-    (void)mem;
     next_mock = NULL;
     if (m && m->fail_vm_new)
         return injected("vm_new", err);
     vm = calloc(1, sizeof(*vm));
     if (!vm)
         return sq_err_set(err, SQUIB_E_NOMEM, "mock: no memory");
-    vm->base.ops = &vm_ops;
+    vm->base.ops = ops;
     vm->m = m;
     if (m) {
         pthread_mutex_lock(&m->lock);
@@ -418,6 +460,24 @@ static int vm_new(const struct squib_vm_config *config,
     }
     *out = &vm->base;
     return 0;
+}
+
+static int vm_new(const struct squib_vm_config *config,
+                  struct squib_memory *mem, struct squib_vm **out,
+                  struct squib_error *err)
+{
+    (void)config;
+    (void)mem;
+    return make_vm(&vm_ops, out, err);
+}
+
+static int lifecycle_vm_new(const struct squib_vm_config *config,
+                            struct squib_memory *mem, struct squib_vm **out,
+                            struct squib_error *err)
+{
+    (void)config;
+    (void)mem;
+    return make_vm(&lifecycle_ops, out, err);
 }
 
 /* --- backend --------------------------------------------------------- */
@@ -459,5 +519,28 @@ const struct squib_backend sq_backend_mock = {
     .caps = backend_caps,
     .probe = backend_probe,
     .cpuid = backend_cpuid,
+    .vm_new = vm_new,
+};
+
+static uint64_t lifecycle_caps(void)
+{
+    return SQUIB_CAP_HARDWARE;
+}
+
+const struct squib_backend sq_backend_mock_lifecycle = {
+    .name = "mock-lifecycle",
+    .summary = "scripted lives of machines, for tests",
+    .caps = lifecycle_caps,
+    .probe = backend_probe,
+    .cpuid = backend_cpuid,
+    .vm_new = lifecycle_vm_new,
+};
+
+const struct squib_backend sq_backend_mock_arm64 = {
+    .name = "mock",
+    .summary = "scripted exits of arm64 guests, for tests",
+    .arch = SQUIB_ARCH_AARCH64,
+    .caps = backend_caps,
+    .probe = backend_probe,
     .vm_new = vm_new,
 };

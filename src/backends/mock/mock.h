@@ -25,6 +25,10 @@
 #define SQ_MOCK_EVENTS_MAX 64
 
 extern const struct squib_backend sq_backend_mock;
+/* The same without SQUIB_CAP_VCPU_EXITS and what needs them. */
+extern const struct squib_backend sq_backend_mock_lifecycle;
+/* The same with arm64 vCPUs, and without PSCI of its own. */
+extern const struct squib_backend sq_backend_mock_arm64;
 
 enum sq_mock_event_kind {
     SQ_MOCK_IRQ,    /* a: gsi, b: level */
@@ -35,7 +39,7 @@ enum sq_mock_event_kind {
     SQ_MOCK_IOEVENTFD, /* a: address, b: length, c: assign */
     SQ_MOCK_IRQFD,  /* a: gsi, c: assign */
     SQ_MOCK_CPUID,  /* a: vCPU, b: number of leaves */
-    SQ_MOCK_SET_STATE, /* a: vCPU, b: parts */
+    SQ_MOCK_SET_STATE, /* a: vCPU, b: parts; arm64: b: pc, c: x0 */
     SQ_MOCK_PARK,   /* a: vCPU, b: deadline in ns */
 };
 

@@ -127,7 +127,8 @@ static int make_async(struct file_disk *f,
 
 /* ---- Opening ---- */
 
-/* Checks what was opened. *len is set in whole sectors. */
+/* Checks what was opened. *len is set in whole sectors; as upstream there
+ * may be none. */
 static int measure(int fd, const char *path, uint64_t *len,
                    struct squib_error *err)
 {
@@ -144,10 +145,6 @@ static int measure(int fd, const char *path, uint64_t *len,
     if (end < 0)
         return sq_err_os(err, SQUIB_E_OS, errno, "disk %s", path);
     *len = (uint64_t)end / SECTOR * SECTOR;
-    if (*len == 0)
-        return sq_err_set(err, SQUIB_E_FORMAT,
-                          "disk %s is shorter than one sector (%u bytes)",
-                          path, SECTOR);
     return 0;
 }
 

@@ -218,10 +218,12 @@ int sq_net_stream_connect(const char *path, struct sq_net_backend **out,
     return rc;
 }
 
-static int spawn(const char *path, unsigned mtu, int fd, pid_t *pid)
+static int spawn(const char *path, unsigned mtu, bool no_host, int fd,
+                 pid_t *pid)
 {
     char mtu_text[16];
-    char *argv[] = {(char *)path, "--fd", "3", "--mtu", mtu_text, NULL};
+    char *argv[] = {(char *)path, "--fd", "3", "--mtu", mtu_text,
+                    no_host ? "--no-host" : NULL, NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     sigset_t none, all;
@@ -255,7 +257,7 @@ static int spawn(const char *path, unsigned mtu, int fd, pid_t *pid)
     return e;
 }
 
-int sq_net_stream_spawn(const char *path, unsigned mtu,
+int sq_net_stream_spawn(const char *path, unsigned mtu, bool no_host,
                         struct sq_net_backend **out, struct squib_error *err)
 {
     int fd[2], e, rc, theirs;
@@ -265,7 +267,7 @@ int sq_net_stream_spawn(const char *path, unsigned mtu,
         return sq_err_os(err, SQUIB_E_OS, errno, "network socket");
     /* dup2() to itself would leave the descriptor close-on-exec. */
     theirs = fcntl(fd[1], F_DUPFD_CLOEXEC, HELPER_FD + 1);
-    e = theirs < 0 ? errno : spawn(path, mtu, theirs, &pid);
+    e = theirs < 0 ? errno : spawn(path, mtu, no_host, theirs, &pid);
     close(fd[1]);
     if (theirs >= 0)
         close(theirs);

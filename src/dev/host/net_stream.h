@@ -27,7 +27,7 @@ int sq_net_stream_connect(const char *path, struct sq_net_backend **out,
 /* Starts squib's network helper, the program `path`, at the other end of a
  * socket pair. `mtu` is what the guest is told too. Errors also:
  * SQUIB_E_NOTFOUND (no such program). */
-int sq_net_stream_spawn(const char *path, unsigned mtu,
+int sq_net_stream_spawn(const char *path, unsigned mtu, bool no_host,
                         struct sq_net_backend **out,
                         struct squib_error *err);
 

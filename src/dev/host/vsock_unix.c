@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* How long the guest may take to accept; as upstream. */
+#define GUEST_WAIT_NS 2000000000u
 #define _GNU_SOURCE
 #include "dev/host/vsock_unix.h"
 
@@ -149,7 +151,8 @@ static void client_event(void *ctx, int fd, unsigned events)
         return;
     give_up(w);
     if (rc <= 0 || !parse_line(w->line, &port) ||
-        sq_vsock_host_connect(b->dev, port, fd, opened, NULL, NULL) != 0)
+        sq_vsock_host_connect(b->dev, port, fd, GUEST_WAIT_NS, opened,
+                              NULL, NULL) != 0)
         close(fd);
 }
 

@@ -28,7 +28,6 @@
 
 #define HOST_PORT_FIRST 0x40000000u
 #define HOST_PORT_LAST 0x7fffffffu
-#define CONNECT_TIMEOUT_NS 2000000000ull
 
 static struct sq_vsock *vsock_of(const struct sq_virtio_device *dev)
 {
@@ -277,7 +276,8 @@ static uint32_t pick_host_port(struct sq_vsock *v, uint32_t guest_port)
 }
 
 int sq_vsock_host_connect(struct sq_virtio_device *dev, uint32_t guest_port,
-                          int fd, sq_vsock_opened_fn *opened, void *ctx,
+                          int fd, uint64_t wait_ns,
+                          sq_vsock_opened_fn *opened, void *ctx,
                           struct squib_error *err)
 {
     struct sq_vsock *v = vsock_of(dev);
@@ -296,10 +296,10 @@ int sq_vsock_host_connect(struct sq_virtio_device *dev, uint32_t guest_port,
     }
     c->opened = opened;
     c->opened_ctx = ctx;
-    c->deadline_ns = sq_now_ns() + CONNECT_TIMEOUT_NS;
+    c->deadline_ns = sq_now_ns() + wait_ns;
     c->want = SQ_VSOCK_WANT_REQUEST;
     sq_vsock_make_ready(c);
-    if (!v->timer.armed)
+    if (!v->timer.armed || c->deadline_ns < v->timer.deadline_ns)
         sq_timer_arm(dev->poller, &v->timer, c->deadline_ns);
     sq_vsock_rx(v);
     sq_virtio_leave(dev);

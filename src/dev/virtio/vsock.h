@@ -62,11 +62,12 @@ typedef void sq_vsock_opened_fn(void *ctx, int fd, uint32_t host_port);
 /* Connects to a port that the guest listens on. On success fd, a
  * non-blocking stream socket, becomes the device's; it is closed without
  * `opened` being called when the guest refuses or does not answer within
- * two seconds. opened may be NULL. Event thread, not from a callback of the
+ * wait_ns. opened may be NULL. Event thread, not from a callback of the
  * device. Errors: SQUIB_E_STATE (the guest has no driver running yet),
  * SQUIB_E_NOMEM (too many connections); fd stays the caller's then. */
 int sq_vsock_host_connect(struct sq_virtio_device *dev, uint32_t guest_port,
-                          int fd, sq_vsock_opened_fn *opened, void *ctx,
+                          int fd, uint64_t wait_ns,
+                          sq_vsock_opened_fn *opened, void *ctx,
                           struct squib_error *err);
 
 const struct sq_virtio_vsock_counters *

@@ -35,6 +35,11 @@ uint64_t sq_host_free_memory(void)
            (uint64_t)getpagesize();
 }
 
+const char *sq_host_errno_text(int os_errno)
+{
+    return strerror(os_errno); /* no locale is ever set */
+}
+
 void sq_host_name_thread(pthread_t thread, const char *name)
 {
     if (pthread_equal(thread, pthread_self()))

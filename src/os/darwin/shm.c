@@ -33,10 +33,12 @@ static int shm_object(void)
     return fd;
 }
 
-int sq_shm_new(uint64_t len, int *fd, void **hva)
+int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva)
 {
     int error;
 
+    if (pages == SQ_PAGES_2M)
+        return ENOTSUP;
     *fd = shm_object();
     if (*fd < 0)
         return errno;

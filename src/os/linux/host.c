@@ -3,6 +3,7 @@
 #include "os/host.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 size_t sq_host_self(char *buf, size_t buf_len)
@@ -28,6 +29,11 @@ uint64_t sq_host_free_memory(void)
     if (file)
         fclose(file);
     return kib * 1024;
+}
+
+const char *sq_host_errno_text(int os_errno)
+{
+    return strerrordesc_np(os_errno);
 }
 
 void sq_host_name_thread(pthread_t thread, const char *name)

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,17 +17,22 @@
 #define MFD_EXEC 0x10u
 #endif
 
-int sq_shm_new(uint64_t len, int *fd, void **hva)
+int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva)
 {
+    bool pool = pages == SQ_PAGES_2M;
     int error;
 
-    *fd = memfd_create("guest-memory", MFD_CLOEXEC);
+    *fd = memfd_create("guest-memory", MFD_CLOEXEC |
+                       (pool ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
     if (*fd < 0)
         return errno;
     *hva = MAP_FAILED;
     if (ftruncate(*fd, (off_t)len) == 0)
+        /* Pages of the pool are reserved: none may be missing later. */
         *hva = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_NORESERVE, *fd, 0);
+                    MAP_SHARED | (pool ? 0 : MAP_NORESERVE), *fd, 0);
+    if (*hva != MAP_FAILED && pages == SQ_PAGES_TRANSPARENT)
+        (void)madvise(*hva, len, MADV_HUGEPAGE); /* advice */
     if (*hva != MAP_FAILED)
         return 0;
     error = errno;

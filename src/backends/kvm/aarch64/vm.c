@@ -13,7 +13,6 @@
 
 #define IPA_BITS_WANTED 40
 
-/* All of them are in every Linux since 4.13 but the last, which is in 5.5. */
 const struct sq_kvm_extension sq_kvm_needed[] = {
     {KVM_CAP_USER_MEMORY, "memory slots"},
     {KVM_CAP_ONE_REG, "access to registers"},
@@ -30,6 +29,9 @@ const struct sq_kvm_extension sq_kvm_needed[] = {
 };
 
 const size_t sq_kvm_needed_count = SQ_ARRAY_LEN(sq_kvm_needed);
+const char sq_kvm_needed_linux[] = "5.5";
+const char sq_kvm_absent_remedy[] =
+    "use a kernel with KVM that was started in hypervisor mode (EL2)";
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {
@@ -98,10 +100,10 @@ static int finish_gic(struct sq_kvm_vm *vm, struct squib_error *err)
 
     if (rc)
         return rc;
-    vm->gic.ready = true;
     for (uint32_t i = 0; i < vm->gic.config.spis && !rc; i++)
         if (vm->gic.level[i / 32] >> i % 32 & 1)
             rc = set_line(vm, i, true, err);
+    atomic_store(&vm->gic.ready, true);
     return rc;
 }
 
@@ -129,6 +131,8 @@ static int vm_irq(struct squib_vm *base, uint32_t gsi, bool level,
     uint32_t bit = 1u << gsi % 32;
     int rc = 0;
 
+    if (atomic_load(&vm->gic.ready))
+        return set_line(vm, gsi, level, err);
     pthread_mutex_lock(&vm->gic.lock);
     if (vm->gic.ready)
         rc = set_line(vm, gsi, level, err);

@@ -99,8 +99,9 @@ static void emulation_error(struct sq_kvm_decode *d,
     if (run->internal.ndata >= 3 && (run->internal.data[0] & 1))
         len = raw[0] <= 15 ? raw[0] : 15;
     if (len == 0) {
-        sq_kvm_internal_error(out, "KVM could not fetch or emulate an instruction "
-                       "of the guest", KVM_INTERNAL_ERROR_EMULATION, 0);
+        sq_kvm_internal_error(out, "KVM could not fetch or emulate an "
+                              "instruction of the guest",
+                              KVM_INTERNAL_ERROR_EMULATION, 0);
         return;
     }
     name = sq_kvm_insn_name(raw + 1, len);

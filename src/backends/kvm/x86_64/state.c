@@ -47,6 +47,7 @@ static const uint32_t saved_msrs[] = {
     0x1b,                               /* APIC base and mode */
     MSR_TSC, 0x3b,                      /* TSC, TSC_ADJUST */
     0x48, 0x122, 0x140,                 /* SPEC_CTRL, TSX, MISC_FEATURES */
+    0x10a,                              /* ARCH_CAPABILITIES */
     0x174, 0x175, 0x176,                /* SYSENTER */
     0x1a0,                              /* MISC_ENABLE */
     0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,

@@ -16,7 +16,6 @@
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_HYPERVISOR (1u << 31)
 
-/* All of them are in every Linux since 4.13. */
 const struct sq_kvm_extension sq_kvm_needed[] = {
     {KVM_CAP_USER_MEMORY, "memory slots"},
     {KVM_CAP_IRQCHIP, "an interrupt controller"},
@@ -36,6 +35,10 @@ const struct sq_kvm_extension sq_kvm_needed[] = {
 };
 
 const size_t sq_kvm_needed_count = SQ_ARRAY_LEN(sq_kvm_needed);
+const char sq_kvm_needed_linux[] = "4.13";
+const char sq_kvm_absent_remedy[] =
+    "sudo modprobe kvm_intel or kvm_amd; inside a virtual machine, enable "
+    "nested virtualization";
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {
@@ -201,6 +204,17 @@ const struct sq_vm_ops sq_kvm_vm_ops = {
     .irqfd = sq_kvm_vm_irqfd,
 };
 
+static bool backend_extension(uint32_t number)
+{
+    int fd = sq_kvm_open(NULL);
+    int n = fd < 0 ? 0 : ioctl(fd, KVM_CHECK_EXTENSION,
+                               (unsigned long)number);
+
+    if (fd >= 0)
+        close(fd);
+    return n > 0;
+}
+
 static uint64_t backend_caps(void)
 {
     return SQUIB_CAP_HARDWARE | SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP |
@@ -216,5 +230,6 @@ const struct squib_backend sq_backend_kvm = {
     .caps = backend_caps,
     .probe = sq_kvm_probe,
     .cpuid = backend_cpuid,
+    .extension = backend_extension,
     .vm_new = sq_kvm_vm_new,
 };

@@ -251,6 +251,9 @@ struct sq_x86_jit_state {
 
 #define SQ_TLB_BITS 10
 #define SQ_TLB_SIZE (1u << SQ_TLB_BITS)
+/* Entries for reads, then as many for writes: a copy's source and target
+ * would push each other out where they are a multiple of the TLB apart. */
+#define SQ_TLB_ALL (2 * SQ_TLB_SIZE)
 
 /* tag_r and tag_w are page addresses that the entry serves for reads and
  * writes; an entry that serves none holds a page that maps to another
@@ -268,6 +271,33 @@ struct sq_tlb_entry {
 struct sq_itlb_entry { /* for instruction fetch, one set for each privilege */
     uint64_t tag; /* gva page | 1 when valid */
     uint64_t gpa;
+};
+
+/* Translations of an address space that is not the current one: what was in
+ * the TLBs, and where (tlb_context.c). */
+struct sq_tlb_waiting {
+    struct sq_tlb_entry e;
+    uint16_t k;
+    uint8_t user;
+};
+
+struct sq_itlb_waiting {
+    struct sq_itlb_entry e;
+    uint16_t k;
+    uint8_t user;
+};
+
+#define SQ_TLB_CONTEXTS 6 /* as many as Linux uses */
+
+struct sq_tlb_context {
+    uint64_t since; /* when it began to wait */
+    uint16_t pcid;
+    bool valid;
+    uint16_t jc_gen; /* its entries in the jump cache, 0: none */
+    uint16_t n, code_n;
+    uint64_t jc_pages[64];
+    struct sq_tlb_waiting data[768];
+    struct sq_itlb_waiting code[256];
 };
 
 /* --- accesses outside memory ----------------------------------------- */
@@ -396,16 +426,16 @@ struct sq_x86_cpu {
     struct sq_x86_det *det; /* deterministic.h; NULL: real time */
     uint64_t rng_state;     /* RDRAND's generator then */
 
-    uint16_t jc_gen[2];
+    uint16_t jc_gen[2], jc_top; /* in use; the last one given */
     uint64_t large[16]; /* hashed set of the large pages in the TLBs */
     bool jc_local; /* it has kernel-mode entries on non-global pages, */
     bool jc_low;   /* in the lower half of the address space */
     /* hashed sets of the pages that it has entries of, by half */
     uint64_t jc_pages[2][64];
     /* bit n: entry n may hold a translation */
-    uint64_t tlb_used[2][SQ_TLB_SIZE / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
+    uint64_t tlb_used[2][SQ_TLB_ALL / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
-    struct sq_tlb_entry tlbs[2][SQ_TLB_SIZE];
+    struct sq_tlb_entry tlbs[2][SQ_TLB_ALL];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
     struct sq_block_cache *blocks;
     struct sq_jit *jit; /* NULL: none */
@@ -414,6 +444,8 @@ struct sq_x86_cpu {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
     struct sq_lockstep *lockstep;
     struct sq_x86_jjc jjc[SQ_JJC_SIZE];
+    uint64_t context_clock;
+    struct sq_tlb_context context[SQ_TLB_CONTEXTS];
 };
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */

@@ -29,6 +29,7 @@
 #define C1_SSSE3 (1u << 9)
 #define C1_FMA (1u << 12)
 #define C1_CX16 (1u << 13)
+#define C1_PCID (1u << 17)
 #define C1_SSE41 (1u << 19)
 #define C1_SSE42 (1u << 20)
 #define C1_X2APIC (1u << 21)
@@ -97,6 +98,7 @@ static const struct squib_x86_cpuid leaves_v2[] = {
 /* Leaf 7: EBX and EDX. */
 #define B7_BMI (1u << 3 | 1u << 8)
 #define B7_AVX2 (1u << 5)
+#define B7_INVPCID (1u << 10)
 #define B7_ADX (1u << 19)
 #define B7_SHA (1u << 29)
 #define C7_RDPID (1u << 22)
@@ -111,7 +113,8 @@ static const struct more {
 } more_v3[] = {
     {0x1, 0, 0, 0, C1_AVX_KIN, 0, true},
     {0x7, 0, 0, B7_BMI | B7_AVX2 | B7_ADX | B7_SHA, 0, 0, true},
-    {0x7, 0, 0, 0, C7_RDPID, D7_FSRM, false},
+    {0x1, 0, 0, 0, C1_PCID, 0, false},
+    {0x7, 0, 0, B7_INVPCID, C7_RDPID, D7_FSRM, false},
     {0xd, 0, XSTATE_AVX, 0, 0, 0, false},
     {0xd, 1, 0x6, 0, 0, 0, false}, /* XSAVEC XGETBV(1) */
     {0x80000001, 0, 0, 0, CX1_LZCNT, 0, true},

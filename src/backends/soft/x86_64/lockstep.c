@@ -79,7 +79,7 @@ struct sq_lockstep {
     struct sq_x86_cpu *other; /* the interpreter's result, for comparison */
     jmp_buf leave;
     struct known known[1u << KNOWN_BITS];
-    struct sq_tlb_entry none[SQ_TLB_SIZE];
+    struct sq_tlb_entry none[SQ_TLB_ALL];
     char text[1024];
 };
 
@@ -88,12 +88,14 @@ int sq_lockstep_new(struct sq_x86_cpu *c, struct squib_error *err)
     struct sq_lockstep *l = calloc(1, sizeof(*l));
 
     if (l)
-        l->other = calloc(1, sizeof(*l->other));
+        l->other = aligned_alloc(_Alignof(struct sq_x86_cpu),
+                                 sizeof(*l->other));
     if (!l || !l->other) {
         free(l);
         return sq_err_set(err, SQUIB_E_NOMEM, "lockstep: out of memory");
     }
-    for (size_t k = 0; k < SQ_TLB_SIZE; k++)
+    memset(l->other, 0, sizeof(*l->other));
+    for (size_t k = 0; k < SQ_TLB_ALL; k++)
         l->none[k].tag_r = l->none[k].tag_w = sq_tlb_no_tag(k);
     c->lockstep = l;
     c->translated = sq_lockstep_run;
@@ -224,7 +226,7 @@ void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
 
 static void write_protect(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
 {
-    e->tag_w = sq_tlb_no_tag((size_t)(e - c->tlbs[0]) % SQ_TLB_SIZE);
+    e->tag_w = sq_tlb_no_tag((size_t)(e - c->tlbs[0]) % SQ_TLB_ALL);
 }
 
 /* Whether the interpreter wrote to a page, or wanted to. */

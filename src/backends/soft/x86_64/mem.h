@@ -53,9 +53,9 @@ static inline uint64_t sq_ea(struct sq_x86_cpu *c,
 /* --- loads and stores ------------------------------------------------ */
 
 static inline struct sq_tlb_entry *sq_tlb_at(struct sq_tlb_entry *tlb,
-                                             uint64_t gva)
+                                             uint64_t gva, bool write)
 {
-    return &tlb[gva >> 12 & (SQ_TLB_SIZE - 1)];
+    return &tlb[(gva >> 12 & (SQ_TLB_SIZE - 1)) + write * SQ_TLB_SIZE];
 }
 
 /* A tag that cannot match in entry k: its page belongs to entry k ^ 1. */
@@ -95,8 +95,7 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
                                const struct sq_x86_insn *i, uint64_t gva,
                                unsigned len, bool write)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
-
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, write);
     uint64_t off = gva - (write ? e->tag_w : e->tag_r);
 
     if (SQ_LIKELY(off <= 4096u - len))
@@ -108,7 +107,7 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
     static inline uint##n##_t sq_ld##n##v(                                 \
         struct sq_x86_cpu *c, const struct sq_x86_insn *i, uint64_t gva)   \
     {                                                                      \
-        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, false);            \
         uint64_t off = gva - e->tag_r;                                     \
         uint##n##_t v;                                                     \
                                                                            \
@@ -122,7 +121,7 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
                                    const struct sq_x86_insn *i,            \
                                    uint64_t gva, uint##n##_t v)            \
     {                                                                      \
-        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);                   \
+        struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, true);             \
         uint64_t off = gva - e->tag_w;                                     \
                                                                            \
         atomic_thread_fence(memory_order_release);                         \
@@ -142,7 +141,7 @@ static inline void sq_ld_bytes(struct sq_x86_cpu *c,
                                const struct sq_x86_insn *i, uint64_t gva,
                                void *dst, unsigned len)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, false);
 
     if (SQ_LIKELY(gva - e->tag_r <= 4096u - len))
         memcpy(dst, e->host + (gva - e->tag_r), len);
@@ -155,7 +154,7 @@ static inline void sq_st_bytes(struct sq_x86_cpu *c,
                                const struct sq_x86_insn *i, uint64_t gva,
                                const void *src, unsigned len)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva);
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, true);
 
     atomic_thread_fence(memory_order_release);
     if (SQ_LIKELY(gva - e->tag_w <= 4096u - len))
@@ -229,6 +228,26 @@ void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva);
 bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa);
 /* ATTN_PURGE: another vCPU decoded code on a page that we may write. */
 void sq_x86_handle_purge(struct sq_x86_cpu *c);
+
+/* An entry that serves nothing. */
+void sq_x86_tlb_clear(struct sq_tlb_entry *e, size_t k);
+
+/* Process-context identifiers (tlb_context.c). CR3 changes from one to the
+ * other; `keep`: what is known of the new one is still good. */
+void sq_x86_tlb_switch(struct sq_x86_cpu *c, uint16_t from, uint16_t to,
+                       bool keep);
+/* Drops what waits, of one PCID or with -1 of all. */
+void sq_x86_tlb_forget(struct sq_x86_cpu *c, int pcid);
+/* Entries of the jump cache that wait are no longer good. */
+void sq_x86_tlb_forget_jumps(struct sq_x86_cpu *c);
+typedef void sq_tlb_entry_fn(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
+                             size_t k, void *ctx);
+void sq_x86_tlb_each_waiting(struct sq_x86_cpu *c, sq_tlb_entry_fn *fn,
+                             void *ctx);
+/* Another address space: takes up the user's jumps of generation `gen`, which
+ * are on `pages`, or with 0 begins anew. (mmu.c) */
+void sq_x86_jc_switch(struct sq_x86_cpu *c, uint16_t gen,
+                      const uint64_t pages[64]);
 
 /* Forgets the jump cache, not the blocks. */
 void sq_x86_jc_flush(struct sq_x86_cpu *c);

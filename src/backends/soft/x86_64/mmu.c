@@ -17,7 +17,7 @@
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/walk.h"
 
-static void entry_clear(struct sq_tlb_entry *e, size_t k)
+void sq_x86_tlb_clear(struct sq_tlb_entry *e, size_t k)
 {
     e->tag_r = e->tag_w = sq_tlb_no_tag(k);
     e->host = NULL;
@@ -34,18 +34,17 @@ void sq_x86_tlb_init(struct sq_x86_cpu *c)
  * their top 16 bits. When they run out, the cache is emptied. */
 static void jc_new_gen(struct sq_x86_cpu *c, bool kernel_too)
 {
-    uint16_t top = c->jc_gen[0] > c->jc_gen[1] ? c->jc_gen[0] : c->jc_gen[1];
-
-    if (top >= 0x7ff0) {
+    if (c->jc_top >= 0x7ff0) {
         for (size_t k = 0; k < SQ_ARRAY_LEN(c->jc); k++)
             c->jc[k].key = UINT64_MAX;
         sq_jit_forget_jumps(c);
-        top = 0;
+        sq_x86_tlb_forget_jumps(c);
+        c->jc_top = 0;
         kernel_too = true;
     }
-    c->jc_gen[1] = ++top;
+    c->jc_gen[1] = ++c->jc_top;
     if (kernel_too) {
-        c->jc_gen[0] = ++top;
+        c->jc_gen[0] = ++c->jc_top;
         c->jc_local = c->jc_low = false;
         memset(c->jc_pages[1], 0, sizeof(c->jc_pages[1]));
     }
@@ -54,9 +53,24 @@ static void jc_new_gen(struct sq_x86_cpu *c, bool kernel_too)
     c->jc_key = (uint64_t)c->jc_gen[c->cpl == 3] << 48;
 }
 
+/* Blocks may be gone: those of other address spaces, too. */
 void sq_x86_jc_flush(struct sq_x86_cpu *c)
 {
+    sq_x86_tlb_forget_jumps(c);
     jc_new_gen(c, true);
+}
+
+void sq_x86_jc_switch(struct sq_x86_cpu *c, uint16_t gen,
+                      const uint64_t pages[64])
+{
+    if (!gen || c->jc_local) {
+        jc_new_gen(c, c->jc_local);
+        return;
+    }
+    c->jc_gen[1] = gen;
+    c->jc_key = (uint64_t)c->jc_gen[c->cpl == 3] << 48;
+    for (size_t k = 0; k < 64; k++)
+        c->jc_pages[0][k] = pages[k] | (c->jc_low ? c->jc_pages[0][k] : 0);
 }
 
 /* Large pages are entered piecemeal, but INVLPG on any of their addresses
@@ -87,8 +101,8 @@ static void flush_all(struct sq_x86_cpu *c)
 {
     memset(c->large, 0, sizeof(c->large));
     for (unsigned u = 0; u < 2; u++) {
-        for (size_t k = 0; k < SQ_TLB_SIZE; k++)
-            entry_clear(&c->tlbs[u][k], k);
+        for (size_t k = 0; k < SQ_TLB_ALL; k++)
+            sq_x86_tlb_clear(&c->tlbs[u][k], k);
         for (size_t k = 0; k < SQ_ITLB_SIZE; k++)
             c->itlb[u][k].tag = 0;
     }
@@ -106,7 +120,7 @@ static void flush_local(struct sq_x86_cpu *c, unsigned u)
 
             if (e->gpa & 1 && e->gpa != UINT64_MAX)
                 continue;
-            entry_clear(e, k);
+            sq_x86_tlb_clear(e, k);
             c->tlb_used[u][w] &= ~(1ull << (k & 63));
         }
     }
@@ -129,6 +143,7 @@ void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
         flush_local(c, 1);
     } else {
         flush_all(c);
+        sq_x86_tlb_forget(c, -1);
     }
     /* Kernel code is on global pages: what was found of it stays. */
     jc_new_gen(c, !keep_global || c->jc_local);
@@ -157,13 +172,13 @@ void sq_x86_jc_enter(struct sq_x86_cpu *c, uint64_t gva,
 static void flush_large(struct sq_x86_cpu *c, uint64_t gva, unsigned shift)
 {
     for (unsigned u = 0; u < 2; u++) {
-        for (size_t k = 0; k < SQ_TLB_SIZE; k++) {
+        for (size_t k = 0; k < SQ_TLB_ALL; k++) {
             struct sq_tlb_entry *e = &c->tlbs[u][k];
             /* an entry that serves reads or nothing has its page in it */
             uint64_t page = e->tag_r;
 
             if ((page ^ gva) >> shift == 0)
-                entry_clear(e, k);
+                sq_x86_tlb_clear(e, k);
         }
         for (size_t k = 0; k < SQ_ITLB_SIZE; k++)
             if ((c->itlb[u][k].tag ^ gva) >> shift == 0)
@@ -182,57 +197,77 @@ void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
             flush_large(c, gva, shifts[s]);
 
     for (unsigned u = 0; u < 2; u++) {
-        entry_clear(&c->tlbs[u][k], k);
+        sq_x86_tlb_clear(&c->tlbs[u][k], k);
+        sq_x86_tlb_clear(&c->tlbs[u][k + SQ_TLB_SIZE], k + SQ_TLB_SIZE);
         c->itlb[u][gva >> 12 & (SQ_ITLB_SIZE - 1)].tag = 0;
     }
     if (c->jc_pages[gva >> 63][gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
         jc_new_gen(c, gva >> 63 || c->jc_low);
 }
 
+struct purge {
+    uint64_t gpa;
+    bool had;
+};
+
+static void purge_write(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
+                        size_t k, void *ctx)
+{
+    struct purge *p = ctx;
+
+    (void)c;
+    if (e->tag_w == sq_tlb_no_tag(k) ||
+        (p->gpa != UINT64_MAX && (e->gpa & ~1ull) != p->gpa))
+        return;
+    e->tag_w = sq_tlb_no_tag(k);
+    p->had = true;
+}
+
 bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
 {
-    bool had = false;
+    struct purge p = {.gpa = gpa};
 
     for (unsigned n = 0; n < 2 * SQ_ARRAY_LEN(c->tlb_used[0]); n++) {
         unsigned u = n & 1, w = n >> 1;
 
         for (uint64_t m = c->tlb_used[u][w]; m; m &= m - 1) {
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
-            struct sq_tlb_entry *e = &c->tlbs[u][k];
 
-            if (e->tag_w == sq_tlb_no_tag(k) ||
-                (gpa != UINT64_MAX && (e->gpa & ~1ull) != gpa))
-                continue;
-            e->tag_w = sq_tlb_no_tag(k);
-            had = true;
+            purge_write(c, &c->tlbs[u][k], k, &p);
         }
     }
-    return had;
+    sq_x86_tlb_each_waiting(c, purge_write, &p);
+    return p.had;
+}
+
+static void purge_code(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
+                       size_t k, void *ctx)
+{
+    struct sq_soft_slot *s;
+    struct sq_code_page *p;
+    uint64_t gpa = e->gpa & ~1ull;
+
+    (void)ctx;
+    if (e->tag_w == sq_tlb_no_tag(k))
+        return;
+    s = sq_soft_slot_of(c->vm, gpa);
+    if (!s)
+        return;
+    p = &s->pages[(gpa - s->gpa) >> 12];
+    if (!atomic_load(&p->granules))
+        return;
+    /* We may have written since it was decoded. */
+    e->tag_w = sq_tlb_no_tag(k);
+    atomic_fetch_and(&p->writers, ~(1u << c->index));
+    sq_code_page_drop(p, ~0ull);
 }
 
 void sq_x86_handle_purge(struct sq_x86_cpu *c)
 {
-    for (unsigned u = 0; u < 2; u++) {
-        for (size_t k = 0; k < SQ_TLB_SIZE; k++) {
-            struct sq_tlb_entry *e = &c->tlbs[u][k];
-            struct sq_soft_slot *s;
-            struct sq_code_page *p;
-            uint64_t gpa = e->gpa & ~1ull;
-
-            if (e->tag_w == sq_tlb_no_tag(k))
-                continue;
-            s = sq_soft_slot_of(c->vm, gpa);
-            if (!s)
-                continue;
-            p = &s->pages[(gpa - s->gpa) >> 12];
-            if (!atomic_load(&p->granules))
-                continue;
-            /* We may have written since it was decoded. */
-            e->tag_w = sq_tlb_no_tag(k);
-            atomic_fetch_and(&p->writers, ~(1u << c->index));
-            sq_code_page_drop(p, ~0ull);
-        }
-    }
+    for (unsigned u = 0; u < 2; u++)
+        for (size_t k = 0; k < SQ_TLB_ALL; k++)
+            purge_code(c, &c->tlbs[u][k], k, NULL);
+    sq_x86_tlb_each_waiting(c, purge_code, NULL);
 }
 
 _Noreturn static void page_fault(struct sq_x86_cpu *c,
@@ -264,7 +299,7 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
                                  const struct sq_x86_insn *i, uint64_t gva,
                                  bool write, bool user)
 {
-    struct sq_tlb_entry *e = sq_tlb_at(c->tlbs[user], gva);
+    struct sq_tlb_entry *e = sq_tlb_at(c->tlbs[user], gva, write);
     size_t k = (size_t)(e - c->tlbs[user]);
     struct sq_walk w;
     struct sq_soft_slot *s;
@@ -275,7 +310,7 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
                      &w, &error))
         page_fault(c, i, gva, error);
     large_note(c, gva, w.shift);
-    entry_clear(e, k);
+    sq_x86_tlb_clear(e, k);
     c->tlb_used[user][k / 64] |= 1ull << (k & 63);
     e->gpa = w.gpa | w.global;
     s = sq_soft_slot_of(c->vm, w.gpa);
@@ -283,17 +318,14 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
         return e;
     e->host = s->hva + (w.gpa - s->gpa);
     e->tag_r = gva & ~0xfffull;
-    if (w.writable && s->prot & SQUIB_PROT_WRITE) {
+    if (write && w.writable && s->prot & SQUIB_PROT_WRITE) {
         size_t n = (w.gpa - s->gpa) >> 12;
         struct sq_code_page *p = &s->pages[n];
 
         if (s->dirty && !(atomic_load_explicit(&s->dirty[n / 64],
                                                memory_order_relaxed) >>
-                              (n % 64) & 1)) {
-            if (!write)
-                return e;
+                              (n % 64) & 1))
             atomic_fetch_or(&s->dirty[n / 64], 1ull << (n % 64));
-        }
         /* First tell that we write, then look for code: the decoder does
          * it the other way round, so one of us sees the other. */
         atomic_fetch_or(&p->writers, 1u << c->index);
@@ -311,7 +343,7 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
 
     if (SQ_LIKELY(!c->lockstep))
         return fill_entry(c, i, gva, write, user);
-    sq_lockstep_fill(c, sq_tlb_at(c->tlbs[user], gva));
+    sq_lockstep_fill(c, sq_tlb_at(c->tlbs[user], gva, write));
     e = fill_entry(c, i, gva, write, user);
     sq_lockstep_filled(c, e, write);
     return e;
@@ -326,7 +358,7 @@ static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
 
     if (!(c->efer & EFER_LMA))
         gva = (uint32_t)gva;
-    e = sq_tlb_at(c->tlbs[user], gva);
+    e = sq_tlb_at(c->tlbs[user], gva, write);
     if (gva - (write ? e->tag_w : e->tag_r) < 4096)
         return e;
     return fill(c, i, gva, write, user);

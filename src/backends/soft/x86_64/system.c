@@ -48,7 +48,7 @@ int sq_x86_set_cr0(struct sq_x86_cpu *c, uint64_t v)
                 return -1;
             }
         } else {
-            if (c->code64)
+            if (c->code64 || c->cr4 & CR4_PCIDE)
                 return -1;
             c->efer &= ~(uint64_t)EFER_LMA;
         }
@@ -62,11 +62,23 @@ int sq_x86_set_cr0(struct sq_x86_cpu *c, uint64_t v)
     return 0;
 }
 
+/* PCIDE, if CPUID has it: only in long mode, set with PCID 0. */
+static bool pcide_bad(struct sq_x86_cpu *c, uint64_t v)
+{
+    uint32_t leaf[4];
+
+    if (!(v & CR4_PCIDE))
+        return false;
+    sq_x86_cpuid(c, 1, 0, leaf);
+    return !(leaf[2] >> 17 & 1) || !(c->efer & EFER_LMA) ||
+           (!(c->cr4 & CR4_PCIDE) && c->cr3 & 0xfff);
+}
+
 int sq_x86_set_cr4(struct sq_x86_cpu *c, uint64_t v)
 {
     uint64_t changed = v ^ c->cr4;
 
-    if (v & ~(uint64_t)CR4_KNOWN ||
+    if (v & ~(uint64_t)(CR4_KNOWN | CR4_PCIDE) || pcide_bad(c, v) ||
         (c->efer & EFER_LMA && !(v & CR4_PAE)))
         return -1;
     c->cr4 = v;
@@ -75,13 +87,24 @@ int sq_x86_set_cr4(struct sq_x86_cpu *c, uint64_t v)
         c->cr4 ^= changed;
         return -1;
     }
-    if (changed & (CR4_PSE | CR4_PAE | CR4_PGE))
+    if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE))
         sq_x86_tlb_flush(c, false);
     return 0;
 }
 
 int sq_x86_set_cr3(struct sq_x86_cpu *c, uint64_t v)
 {
+    if (c->cr4 & CR4_PCIDE && c->efer & EFER_LMA) {
+        uint16_t from = c->cr3 & 0xfff, to = v & 0xfff;
+        bool keep = v >> 63;
+
+        v &= ~(1ull << 63);
+        if (v >> c->phys_bits)
+            return -1;
+        c->cr3 = v;
+        sq_x86_tlb_switch(c, from, to, keep);
+        return 0;
+    }
     if (c->efer & EFER_LMA) {
         if (v >> c->phys_bits)
             return -1;
@@ -451,6 +474,36 @@ OP(invlpg)
     end(c, i);
 }
 FAM1(invlpg, NULL, invlpg)
+/* One address of a PCID, or all of it; everything; all but global pages. */
+OP(invpcid)
+{
+    uint64_t type = c->code64 ? RD(64, i->reg) : RD(32, i->reg);
+    uint64_t d[2], pcid;
+    uint32_t leaf[4];
+    bool current;
+
+    sq_x86_cpuid(c, 7, 0, leaf);
+    if (!(leaf[1] >> 10 & 1) || !(c->cr0 & CR0_PE))
+        sq_x86_ud(c, i);
+    need_cpl0(c, i);
+    sq_ld_bytes(c, i, sq_ea(c, i, 16, ACCESS_R), d, 16);
+    pcid = d[0];
+    current = !(c->cr4 & CR4_PCIDE) || pcid == (c->cr3 & 0xfff);
+    if (type > 3 || (type < 2 && (pcid >> 12 || (pcid && !(c->cr4 &
+                                                           CR4_PCIDE)))) ||
+        (type == 0 && c->efer & EFER_LMA && !sq_canonical(d[1])))
+        sq_x86_gp(c, i, 0);
+    if (type < 2 && !current)
+        sq_x86_tlb_forget(c, (int)pcid);
+    else if (type == 0)
+        sq_x86_tlb_flush_page(c, d[1]);
+    else
+        sq_x86_tlb_flush(c, type != 2);
+    if (type == 3)
+        sq_x86_tlb_forget(c, -1);
+    end(c, i);
+}
+FAM1(invpcid, NULL, invpcid)
 OP(wbinvd)
 {
     need_cpl0(c, i);

@@ -228,17 +228,11 @@ static void emit_cold(struct sq_tr *t, const struct sq_tr_cold *cold)
         to_stub(t, j->xmm_in);
         break;
     case COLD_LINK: link(t, cold); break;
-    case COLD_STACK: {
-        const uint8_t *back = cold->back;
-        unsigned first = cold->index, n = (unsigned)cold->to;
-
-        t->host_ok = false;
-        t->mem_ok = true; /* or nobody asks */
-        for (t->k = first; t->k < first + n; t->k++)
-            sq_tr_insn(t);
-        sq_emit_patch(sq_emit_jump(e, H_NONE), back);
+    case COLD_RUN:
+        if (cold->at2)
+            sq_emit_patch(cold->at2, e->at);
+        sq_tr_cold_run(t, cold);
         break;
-    }
     default: jump_far(t, cold->to); break;
     }
 }

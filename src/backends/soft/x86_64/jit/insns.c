@@ -34,6 +34,15 @@ static bool encodable(const struct sq_jit_op *op)
     return true;
 }
 
+bool sq_tr_native(const struct sq_tr *t, const struct sq_jit_op *op)
+{
+    if (op->need & ~t->j->host)
+        return false;
+    return op->kind == JK_RM ? encodable(op)
+                             : (op->kind != JK_CLI &&
+                                op->kind != JK_SWAPGS) || !t->user;
+}
+
 /* The host register that stands for register operand `off`, which has been
  * loaded into `scratch` if it lives in memory. */
 static unsigned bring(struct sq_tr *t, uint8_t off, unsigned scratch,
@@ -72,13 +81,12 @@ static void op_rm(struct sq_tr *t)
     struct sq_emit *e = &t->e;
     uint16_t after = t->live[t->k + 1];
     unsigned fl = size_flags(op), reg = op->ext, rm = 0;
+    struct sq_emit_mem m = {0};
     bool as_memory = false;
 
-    if (op->mem) {
-        sq_tr_ea(t);
-        if (op->mem_size == 16) /* CMPXCHG16B: #GP before page faults */
-            sq_tr_check_aligned(t, 16);
-        sq_tr_check(t, op->mem_size, op->rm_role & ROLE_W);
+    if (op->mem) { /* CMPXCHG16B: #GP comes before page faults */
+        m = sq_tr_access(t, op->mem_size, op->rm_role & ROLE_W,
+                         op->mem_size == 16 ? 16 : 0);
         if (op->locked && op->mem_size < 16)
             sq_tr_check_aligned(t, op->mem_size);
     }
@@ -100,8 +108,7 @@ static void op_rm(struct sq_tr *t)
     if (op->mem && op->in.flags & IF_LOCK)
         fl |= SQ_E_LOCK;
     if (op->mem)
-        sq_emit_rm(e, op->opc, fl, reg,
-                   (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+        sq_emit_rm(e, op->opc, fl, reg, m);
     else if (as_memory)
         sq_emit_rm(e, op->opc, fl, reg, HOME(op->in.rm / 8));
     else
@@ -122,10 +129,10 @@ static void op_vex_g(struct sq_tr *t)
     struct sq_emit *e = &t->e;
     unsigned reg = op->in.reg / 8, v = op->vvvv, rm = op->in.rm / 8;
     unsigned hreg = op->ext, hv = 0;
+    struct sq_emit_mem m = {0};
 
     if (op->mem) {
-        sq_tr_ea(t);
-        sq_tr_check(t, op->mem_size, false);
+        m = sq_tr_access(t, op->mem_size, false, 0);
     } else if (sq_jit_homed(rm)) {
         sq_emit_load(e, H_9, HOME(rm));
     }
@@ -137,8 +144,7 @@ static void op_vex_g(struct sq_tr *t)
             sq_emit_load(e, H_10, HOME(v));
     }
     if (op->mem)
-        sq_emit_vex_rm(e, op->opc, op->vex, hreg, hv,
-                       (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+        sq_emit_vex_rm(e, op->opc, op->vex, hreg, hv, m);
     else
         sq_emit_vex_rr(e, op->opc, op->vex, hreg, hv,
                        sq_jit_homed(rm) ? H_9 : sq_jit_host(rm));
@@ -295,7 +301,7 @@ static void op_div(struct sq_tr *t)
 
 /* --- the stack ----------------------------------------------------------- */
 
-static void move_rsp(struct sq_tr *t, int32_t by)
+void sq_tr_move_rsp(struct sq_tr *t, int32_t by)
 {
     sq_emit_lea(&t->e, H_11, (struct sq_emit_mem){H_11, H_NONE, 0, by});
 }
@@ -327,7 +333,7 @@ static void op_push(struct sq_tr *t)
         h = bring(t, op->in.rm, H_10, ROLE_R);
         sq_emit_store(&t->e, at_r9, h);
     }
-    move_rsp(t, -8);
+    sq_tr_move_rsp(t, -8);
 }
 
 static void op_pop(struct sq_tr *t)
@@ -342,7 +348,7 @@ static void op_pop(struct sq_tr *t)
         sq_emit_load(&t->e, sq_jit_host(g), at_r9);
     }
     if (g != R_SP)
-        move_rsp(t, 8);
+        sq_tr_move_rsp(t, 8);
 }
 
 static void op_leave(struct sq_tr *t)
@@ -351,55 +357,6 @@ static void op_leave(struct sq_tr *t)
     sq_tr_check(t, 8, false);
     sq_emit_lea(&t->e, H_11, (struct sq_emit_mem){H_BP, H_NONE, 0, 8});
     sq_emit_load(&t->e, H_BP, at_r9);
-}
-
-/* One check serves neighbours: their bytes are side by side. If it fails,
- * each has its own. */
-unsigned sq_tr_stack_run(struct sq_tr *t)
-{
-    uint8_t kind = sq_tr_op(t)->kind;
-    struct sq_emit *e = &t->e;
-    struct sq_tr_cold *cold;
-    uint8_t *miss;
-    unsigned n = 0;
-    int32_t tag;
-
-    if (kind != JK_PUSH && kind != JK_POP)
-        return 0;
-    while (t->k + n < t->n && t->op[t->k + n].kind == kind &&
-           t->op[t->k + n].in.rm != R_SP * 8)
-        n++;
-    if (n < 2)
-        return 0;
-    if (t->live[t->k])
-        sq_tr_flags_save(t);
-    sq_emit_lea(e, H_9, (struct sq_emit_mem){
-                            H_11, H_NONE, 0,
-                            kind == JK_PUSH ? -8 * (int32_t)n : 0});
-    miss = sq_tr_check_fast(t, 8 * n, kind == JK_PUSH, &tag);
-    for (unsigned k = 0; k < n; k++) {
-        unsigned g = t->op[t->k + k].in.rm / 8;
-        unsigned h = sq_jit_homed(g) ? H_10 : sq_jit_host(g);
-        struct sq_emit_mem m = {
-            H_9, H_NONE, 0,
-            8 * (int32_t)(kind == JK_PUSH ? n - 1 - k : k)};
-
-        if (kind == JK_PUSH) {
-            if (h == H_10)
-                sq_emit_load(e, H_10, HOME(g));
-            sq_emit_store(e, m, h);
-        } else {
-            sq_emit_load(e, h, m);
-            if (h == H_10)
-                sq_emit_store(e, HOME(g), H_10);
-        }
-    }
-    move_rsp(t, kind == JK_PUSH ? -8 * (int32_t)n : 8 * (int32_t)n);
-    cold = sq_tr_cold(t, COLD_STACK, miss);
-    cold->index = t->k;
-    cold->to = n;
-    cold->back = e->at;
-    return n;
 }
 
 /* --- control flow -------------------------------------------------------- */
@@ -481,8 +438,10 @@ static void op_ret(struct sq_tr *t)
 /* --- all ----------------------------------------------------------------- */
 
 /* Whether flags in the host's register are lost on the way. */
-static bool loses_flags(const struct sq_jit_op *op)
+static bool loses_flags(const struct sq_tr *t)
 {
+    const struct sq_jit_op *op = sq_tr_op(t);
+
     switch (op->kind) {
     case JK_LEA:
     case JK_NOP:
@@ -494,7 +453,7 @@ static bool loses_flags(const struct sq_jit_op *op)
     case JK_JMP: return false;
     case JK_RM:
     case JK_VEX_G:
-    case JK_SSE: return op->mem;
+    case JK_SSE: return op->mem && !t->run;
     default: return true;
     }
 }
@@ -504,10 +463,7 @@ static void emit(struct sq_tr *t)
     const struct sq_jit_op *op = sq_tr_op(t);
 
     switch (op->kind) {
-    case JK_RM:
-        if (encodable(op))
-            op_rm(t);
-        break;
+    case JK_RM: op_rm(t); break;
     case JK_PLAIN: op_plain(t); break;
     case JK_MOVI: op_movi(t); break;
     case JK_LEA: op_lea(t); break;
@@ -537,7 +493,7 @@ static void emit(struct sq_tr *t)
     case JK_JMP: sq_tr_jump(t, H_NONE, (int64_t)op->in.imm); break;
     case JK_CALL:
         push_return(t);
-        move_rsp(t, -8);
+        sq_tr_move_rsp(t, -8);
         sq_tr_jump(t, H_NONE, (int64_t)op->in.imm);
         break;
     case JK_CALL_I:
@@ -552,9 +508,6 @@ void sq_tr_insn(struct sq_tr *t)
     uint16_t after = t->live[t->k + 1];
     uint32_t first = t->j->site_count;
 
-    if ((op->kind == JK_RM && !encodable(op)) ||
-        (t->user && (op->kind == JK_CLI || op->kind == JK_SWAPGS)))
-        op->kind = JK_INTERP;
     if (op->kind == JK_INTERP || op->kind == JK_INTERP_END) {
         if (t->live[t->k])
             sq_tr_flags_save(t);
@@ -565,7 +518,7 @@ void sq_tr_insn(struct sq_tr *t)
         t->j->sites[first].done = (uint32_t)(t->e.at - t->j->rw);
         return;
     }
-    if (loses_flags(op) ? t->live[t->k] : sq_jit_ends(op) && after)
+    if (loses_flags(t) ? t->live[t->k] : sq_jit_ends(op) && after)
         sq_tr_flags_save(t);
     emit(t);
     if (op->touches) {

@@ -44,7 +44,8 @@ uint8_t *sq_tr_check_fast(struct sq_tr *t, unsigned len, bool write,
                           int32_t *tag)
 {
     struct sq_emit *e = &t->e;
-    int32_t tlb = CPU(tlbs) + (t->user ? (int32_t)sizeof(t->c->tlbs[0]) : 0);
+    int32_t tlb = CPU(tlbs) + (t->user ? (int32_t)sizeof(t->c->tlbs[0]) : 0) +
+                  (write ? (int32_t)sizeof(t->c->tlbs[0]) / 2 : 0);
     uint8_t *miss;
 
     *tag = tlb + (int32_t)(write ? offsetof(struct sq_tlb_entry, tag_w)
@@ -79,6 +80,19 @@ void sq_tr_check(struct sq_tr *t, unsigned len, bool write)
     cold->site = site;
     cold->tag = tag;
     t->j->sites[site].op = (uint32_t)(t->e.at - t->j->rw);
+}
+
+struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
+                                unsigned align)
+{
+    if (t->run)
+        return (struct sq_emit_mem){
+            H_9, H_NONE, 0, sq_tr_op(t)->in.disp - t->run_disp};
+    sq_tr_ea(t);
+    if (align)
+        sq_tr_check_aligned(t, align);
+    sq_tr_check(t, len, write);
+    return (struct sq_emit_mem){H_9, H_NONE, 0, 0};
 }
 
 void sq_tr_check_stack(struct sq_tr *t, int32_t disp, unsigned len,

@@ -186,18 +186,18 @@ static void gpr_done(struct sq_tr *t, uint8_t off)
         sq_emit_store(&t->e, HOME(off / 8), H_10);
 }
 
-static void emit_op(struct sq_tr *t, unsigned reg, unsigned rm)
+static void emit_op(struct sq_tr *t, unsigned reg, unsigned rm,
+                    struct sq_emit_mem m)
 {
-    static const struct sq_emit_mem at_r9 = {H_9, H_NONE, 0, 0};
     const struct sq_jit_op *op = sq_tr_op(t);
     unsigned fl = op->size == 8 ? SQ_E_W : 0;
 
     if (op->is_vex && op->mem)
-        sq_emit_vex_rm(&t->e, op->opc, op->vex, reg, op->vvvv, at_r9);
+        sq_emit_vex_rm(&t->e, op->opc, op->vex, reg, op->vvvv, m);
     else if (op->is_vex)
         sq_emit_vex_rr(&t->e, op->opc, op->vex, reg, op->vvvv, rm);
     else if (op->mem)
-        sq_emit_rm(&t->e, op->opc, fl, reg, at_r9);
+        sq_emit_rm(&t->e, op->opc, fl, reg, m);
     else
         sq_emit_rr(&t->e, op->opc, fl, reg, rm);
     sq_emit_imm(&t->e, op->in.imm, op->imm_len);
@@ -208,32 +208,30 @@ void sq_tr_sse(struct sq_tr *t)
     const struct sq_jit_op *op = sq_tr_op(t);
     unsigned reg = op->in.reg, rm = op->in.rm;
     bool store = op->form == X_ST || op->form == X_STG;
+    struct sq_emit_mem m = {0};
 
     if (!t->xmm_in) {
         if (t->live[t->k])
             sq_tr_flags_save(t);
         sq_tr_xmm_in(t, t->b->avx);
     }
-    if (op->mem) {
-        sq_tr_ea(t);
-        if (op->aligned) /* #GP comes before page faults */
-            sq_tr_check_aligned(t, op->mem_size);
-        sq_tr_check(t, op->mem_size, store);
-    }
+    if (op->mem) /* #GP comes before page faults */
+        m = sq_tr_access(t, op->mem_size, store,
+                         op->aligned ? op->mem_size : 0);
     switch (op->form) {
     case X_GX:
-        emit_op(t, gpr(t, (uint8_t)reg, false), rm);
+        emit_op(t, gpr(t, (uint8_t)reg, false), rm, m);
         gpr_done(t, (uint8_t)reg);
         break;
     case X_XG:
-        emit_op(t, reg, op->mem ? 0 : gpr(t, (uint8_t)rm, true));
+        emit_op(t, reg, op->mem ? 0 : gpr(t, (uint8_t)rm, true), m);
         break;
     case X_STG:
-        emit_op(t, reg, op->mem ? 0 : gpr(t, (uint8_t)rm, false));
+        emit_op(t, reg, op->mem ? 0 : gpr(t, (uint8_t)rm, false), m);
         if (!op->mem)
             gpr_done(t, (uint8_t)rm);
         break;
-    case X_SH: emit_op(t, op->ext, rm); break;
-    default: emit_op(t, reg, rm); break;
+    case X_SH: emit_op(t, op->ext, rm, m); break;
+    default: emit_op(t, reg, rm, m); break;
     }
 }

@@ -14,7 +14,7 @@ enum sq_tr_cold_kind {
     COLD_XMM,    /* brings XMM registers in and goes back */
     COLD_NO_AVX, /* leaves: the guest may not use AVX now */
     COLD_LINK,   /* jump to page offset `to`, not translated yet */
-    COLD_STACK,  /* pushes or pops one by one; `to` of them */
+    COLD_RUN,    /* the accesses of a run one by one; `to` of them */
     COLD_FAR,    /* jump to page base + `to` on another page */
 };
 
@@ -24,8 +24,10 @@ struct sq_tr_cold {
     uint32_t site;
     int32_t tag; /* COLD_CHECK: tag's offset in the CPU */
     int64_t to;
-    const uint8_t *back; /* COLD_DONE, _STACK, _XMM: where it goes on */
-    unsigned index;      /* COLD_STACK, _XMM: the first, the current one */
+    const uint8_t *back; /* COLD_DONE, _RUN, _XMM: where it goes on */
+    unsigned index;      /* COLD_RUN, _XMM: the first, the current one */
+    uint8_t *at2;        /* COLD_RUN: another displacement, or NULL; */
+    bool host_ok, mem_ok, xmm_in; /* flags after it, registers before it */
 };
 
 #define SQ_TR_COLD_MAX (SQ_BLOCK_INSNS_MAX * 6)
@@ -44,6 +46,8 @@ struct sq_tr {
     /* Where the guest's status flags are: in the host's, in js.flags, or
      * with neither nowhere, which is when nothing reads them. */
     bool host_ok, mem_ok;
+    bool run; /* R9 points to the operands' least address, */
+    int32_t run_disp; /* whose displacement this is */
     bool xmm_in; /* the guest's XMM registers are in the host's here */
     struct sq_jit_op op[SQ_BLOCK_INSNS_MAX];
     uint16_t live[SQ_BLOCK_INSNS_MAX + 1]; /* before each instruction */
@@ -71,6 +75,10 @@ struct sq_emit_mem sq_tr_operand(struct sq_tr *t);
 void sq_tr_ea(struct sq_tr *t);
 /* Makes R9, a linear address, a host pointer; R10 and flags are lost. */
 void sq_tr_check(struct sq_tr *t, unsigned len, bool write);
+/* The memory operand, ready to be used; `align`: what it must be aligned to
+ * or raises #GP, 0 for nothing. As sq_tr_check(), unless it is in a run. */
+struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
+                                unsigned align);
 /* For R9 = RSP + disp. */
 void sq_tr_check_stack(struct sq_tr *t, int32_t disp, unsigned len,
                        bool write);
@@ -99,9 +107,13 @@ void sq_tr_finish(struct sq_tr *t);
 /* --- instructions (insns.c) ---------------------------------------------- */
 
 void sq_tr_insn(struct sq_tr *t);
-/* Pushes or pops from the current instruction on that need one check
- * between them. Returns how many; 0: none, nothing was emitted. */
-unsigned sq_tr_stack_run(struct sq_tr *t);
+/* Whether this host and this privilege let it run natively. */
+bool sq_tr_native(const struct sq_tr *t, const struct sq_jit_op *op);
+void sq_tr_move_rsp(struct sq_tr *t, int32_t by);
+/* Instructions from the current one on that need one check between them.
+ * Returns how many; 0: none, nothing was emitted. (runs.c) */
+unsigned sq_tr_run(struct sq_tr *t);
+void sq_tr_cold_run(struct sq_tr *t, const struct sq_tr_cold *cold);
 /* (system.c) Only for translations that run in kernel mode: */
 void sq_tr_cli(struct sq_tr *t);
 void sq_tr_swapgs(struct sq_tr *t);

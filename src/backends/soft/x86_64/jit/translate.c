@@ -23,7 +23,7 @@ static bool read_ops(struct sq_tr *t)
         memcpy(bytes, t->page + off, room);
         if (!sq_jit_op(bytes, room, off, op) || !op->in.exec)
             return false; /* goes on elsewhere, or is undefined */
-        if (op->need & ~t->j->host) {
+        if (!sq_tr_native(t, op)) {
             op->kind = sq_jit_ends(op) ? JK_INTERP_END : JK_INTERP;
             op->wr = 0;
             op->touches = false;
@@ -164,7 +164,7 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     if (b->xmm)
         sq_tr_xmm_in(&t, b->avx);
     for (t.k = 0; t.k < t.n;) {
-        unsigned n = sq_tr_stack_run(&t);
+        unsigned n = sq_tr_run(&t);
 
         if (!n) {
             sq_tr_insn(&t);

@@ -791,7 +791,7 @@ static void middle(void)
     uint64_t loop = here(&t), mid;
 
     /* mov rax, imm64, whose operand is: add rdx, 5; jmp +2; NOPs */
-    mid = here(&t) + 10 + 2 + 2 + 2;
+    mid = here(&t) + 10 + 2 + 2;
     put_mov(&t, 1, mid);
     PUT(&t, 0xeb, 0x00);
     PUT(&t, 0x48, 0xb8);

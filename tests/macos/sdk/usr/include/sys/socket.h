@@ -20,6 +20,30 @@ struct msghdr {
     socklen_t msg_controllen;
     int msg_flags;
 };
+struct cmsghdr {
+    socklen_t cmsg_len;
+    int cmsg_level, cmsg_type;
+};
+#define SCM_RIGHTS 1
+#define SQ_CMSG_ALIGN(n) (((n) + 3) & ~(size_t)3)
+#define CMSG_DATA(c) ((unsigned char *)((c) + 1))
+#define CMSG_LEN(n) (sizeof(struct cmsghdr) + (n))
+#define CMSG_SPACE(n) (sizeof(struct cmsghdr) + SQ_CMSG_ALIGN(n))
+#define CMSG_FIRSTHDR(m)                                                   \
+    ((m)->msg_controllen >= sizeof(struct cmsghdr)                         \
+         ? (struct cmsghdr *)(m)->msg_control                              \
+         : (struct cmsghdr *)0)
+#define SO_RCVTIMEO 0x1006
+#define SO_SNDTIMEO 0x1005
+#define MSG_WAITALL 0x40
+struct sockaddr_storage {
+    uint8_t ss_len;
+    sa_family_t ss_family;
+    char pad[6];
+    int64_t align;
+    char more[112];
+};
+#define SO_REUSEADDR 0x0004
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 30
@@ -43,6 +67,8 @@ int listen(int fd, int backlog);
 int accept(int fd, struct sockaddr *from, socklen_t *len);
 int connect(int fd, const struct sockaddr *to, socklen_t len);
 int shutdown(int fd, int how);
+int getsockname(int fd, struct sockaddr *out, socklen_t *len);
+int getpeername(int fd, struct sockaddr *out, socklen_t *len);
 int setsockopt(int fd, int level, int name, const void *value,
                socklen_t len);
 int getsockopt(int fd, int level, int name, void *value, socklen_t *len);

@@ -207,6 +207,8 @@ int dprintf(int fd, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 int snprintf(char *s, size_t len, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+int sprintf(char *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 int asprintf(char **s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 int vprintf(const char *fmt, va_list ap);

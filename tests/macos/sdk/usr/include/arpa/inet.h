@@ -26,6 +26,7 @@ struct sockaddr_in6 {
     uint32_t sin6_scope_id;
 };
 #define IPPROTO_TCP 6
+#define INADDR_LOOPBACK 0x7f000001u
 int inet_pton(int family, const char *text, void *out);
 const char *inet_ntop(int family, const void *addr, char *text,
                       socklen_t len);

@@ -11,11 +11,6 @@ struct sockaddr {
     sa_family_t sa_family;
     char sa_data[14];
 };
-struct sockaddr_storage {
-    uint8_t ss_len;
-    sa_family_t ss_family;
-    char ss_pad[126];
-} __attribute__((aligned(8)));
 struct msghdr {
     void *msg_name;
     socklen_t msg_namelen;
@@ -29,27 +24,34 @@ struct cmsghdr {
     socklen_t cmsg_len;
     int cmsg_level, cmsg_type;
 };
-/* Control data is aligned to 4 bytes. */
-#define SQ_ALIGN4(n) (((n) + 3u) & ~3u)
-#define CMSG_DATA(c) ((unsigned char *)(c) + sizeof(struct cmsghdr))
+#define SCM_RIGHTS 1
+#define SQ_CMSG_ALIGN(n) (((n) + 3) & ~(size_t)3)
+#define CMSG_DATA(c) ((unsigned char *)((c) + 1))
 #define CMSG_LEN(n) (sizeof(struct cmsghdr) + (n))
-#define CMSG_SPACE(n) (sizeof(struct cmsghdr) + SQ_ALIGN4(n))
+#define CMSG_SPACE(n) (sizeof(struct cmsghdr) + SQ_CMSG_ALIGN(n))
 #define CMSG_FIRSTHDR(m)                                                   \
     ((m)->msg_controllen >= sizeof(struct cmsghdr)                         \
          ? (struct cmsghdr *)(m)->msg_control                              \
          : (struct cmsghdr *)0)
-#define SCM_RIGHTS 1
+#define SO_RCVTIMEO 0x1006
+#define SO_SNDTIMEO 0x1005
+#define MSG_WAITALL 0x40
+struct sockaddr_storage {
+    uint8_t ss_len;
+    sa_family_t ss_family;
+    char pad[6];
+    int64_t align;
+    char more[112];
+};
+#define SO_REUSEADDR 0x0004
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 30
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOL_SOCKET 0xffff
-#define SO_REUSEADDR 0x0004
 #define SO_SNDBUF 0x1001
 #define SO_RCVBUF 0x1002
-#define SO_SNDTIMEO 0x1005
-#define SO_RCVTIMEO 0x1006
 #define SO_ERROR 0x1007
 #define SO_NOSIGPIPE 0x1022
 #define SOMAXCONN 128
@@ -64,8 +66,9 @@ int bind(int fd, const struct sockaddr *to, socklen_t len);
 int listen(int fd, int backlog);
 int accept(int fd, struct sockaddr *from, socklen_t *len);
 int connect(int fd, const struct sockaddr *to, socklen_t len);
-int getsockname(int fd, struct sockaddr *to, socklen_t *len);
 int shutdown(int fd, int how);
+int getsockname(int fd, struct sockaddr *out, socklen_t *len);
+int getpeername(int fd, struct sockaddr *out, socklen_t *len);
 int setsockopt(int fd, int level, int name, const void *value,
                socklen_t len);
 int getsockopt(int fd, int level, int name, void *value, socklen_t *len);

@@ -94,7 +94,7 @@ static u32 upper(const u32 *info)
     u32 sum = 0;
 
     for (; p < end; p += *(const u32 *)(unsigned long)p + 4)
-        if (*(const u32 *)(unsigned long)(p + 20) == 1 && *(const u64 *)(p + 4) >= 1u << 20)
+        if (*(const u32 *)(p + 20) == 1 && *(const u64 *)(p + 4) >= 1u << 20)
             sum += (u32)(*(const u64 *)(p + 12) >> 10);
     return sum;
 }

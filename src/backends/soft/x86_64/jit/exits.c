@@ -30,12 +30,11 @@ static void to_stub(struct sq_tr *t, uint32_t stub)
     sq_emit_patch(sq_emit_jump(&t->e, H_NONE), t->j->rw + stub);
 }
 
-/* R10 = v */
-static void number(struct sq_tr *t, uint32_t v)
+/* To a stub that takes a number in R10. */
+static void to_stub_with(struct sq_tr *t, uint32_t stub, uint32_t number)
 {
-    sq_emit_u8(&t->e, 0x41);
-    sq_emit_u8(&t->e, 0xba);
-    sq_emit_u32(&t->e, v);
+    sq_emit_mov_imm(&t->e, H_10, number);
+    to_stub(t, stub);
 }
 
 void sq_tr_interp_if(struct sq_tr *t, unsigned cc)
@@ -46,8 +45,7 @@ void sq_tr_interp_if(struct sq_tr *t, unsigned cc)
         sq_tr_cold(t, COLD_INTERP, sq_emit_jump(&t->e, cc))->site = site;
         return;
     }
-    number(t, site);
-    to_stub(t, t->j->interp);
+    to_stub_with(t, t->j->interp, site);
 }
 
 /* --- to other blocks ----------------------------------------------------- */
@@ -64,16 +62,16 @@ static uint8_t *translated(struct sq_tr *t, unsigned off)
                                                : NULL;
 }
 
-/* R9 is the target. Jumps there if the jump cache has it; returns the
- * displacement of the jump that is taken when not, with R9 unchanged. */
-static uint8_t *look_up(struct sq_tr *t, int32_t pop)
+/* Jumps to R9, adding `pop` to RSP on the way, if the jump cache has it.
+ * Goes on behind with both unchanged if not; R10 and flags are lost. */
+static void look_up(struct sq_tr *t, int32_t pop)
 {
     struct sq_emit *e = &t->e;
-    uint8_t *miss, *other, *stale, *at;
+    uint8_t *miss, *other, *stale;
 #define ENTRY(field)                                                       \
     ((struct sq_emit_mem){H_SP, H_10, 0,                                   \
-                          CPU(jjc) + (int32_t)offsetof(                 \
-                                            struct sq_x86_jjc, field)})
+                          CPU(jjc) + (int32_t)offsetof(struct sq_x86_jjc,  \
+                                                       field)})
 
     _Static_assert(sizeof(struct sq_x86_jjc) == 64, "scale");
     sq_emit_mov(e, H_10, H_9);
@@ -103,23 +101,20 @@ static uint8_t *look_up(struct sq_tr *t, int32_t pop)
     sq_emit_patch(stale, e->at);
     sq_emit_load(e, H_9, ENTRY(gva));
     sq_emit_patch(miss, e->at);
-    at = sq_emit_jump(e, H_NONE);
-    return at;
 #undef ENTRY
 }
 
-/* Jumps to R9, through C if the jump cache does not have it. */
+/* Jumps to R9, through C if the jump cache does not have it. `raises`: a
+ * target that is not canonical is a fault of the current instruction. */
 static void jump_r9(struct sq_tr *t, int32_t pop, bool raises)
 {
     uint32_t site = sq_tr_site(t, 0, false);
-    uint8_t *at = look_up(t, pop);
 
     t->j->sites[site].pop = pop;
     if (!raises)
         t->j->sites[site].in.exec = NULL;
-    sq_emit_patch(at, t->e.at);
-    number(t, site);
-    to_stub(t, t->j->miss);
+    look_up(t, pop);
+    to_stub_with(t, t->j->miss, site);
 }
 
 static void jump_far(struct sq_tr *t, int64_t to)
@@ -164,9 +159,7 @@ void sq_tr_jump_indirect(struct sq_tr *t, int32_t pop)
 
 static void leave_at(struct sq_tr *t, uint32_t off, uint32_t stub)
 {
-    sq_emit_u8(&t->e, 0x41); /* MOV R9D */
-    sq_emit_u8(&t->e, 0xb9);
-    sq_emit_u32(&t->e, off);
+    sq_emit_mov_imm(&t->e, H_9, off);
     to_stub(t, stub);
 }
 
@@ -177,7 +170,7 @@ static void link(struct sq_tr *t, const struct sq_tr_cold *cold)
     j->links[j->link_count++] = (struct sq_jit_link){
         .at = cold->at, .pa = (t->b->pa & ~0xfffull) + (uint64_t)cold->to,
         .page = t->b->page, .gen = t->b->gen, .user = t->user};
-    number(t, j->link_count);
+    sq_emit_mov_imm(&t->e, H_10, j->link_count);
     leave_at(t, (uint32_t)cold->to, j->exit_link);
 }
 
@@ -192,13 +185,9 @@ static void emit_cold(struct sq_tr *t, const struct sq_tr_cold *cold)
     case COLD_CHECK:
         sq_emit_rm(e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9,
                    (struct sq_emit_mem){H_SP, H_10, 0, cold->tag});
-        number(t, cold->site);
-        to_stub(t, j->slow);
+        to_stub_with(t, j->slow, cold->site);
         break;
-    case COLD_INTERP:
-        number(t, cold->site);
-        to_stub(t, j->interp);
-        break;
+    case COLD_INTERP: to_stub_with(t, j->interp, cold->site); break;
     case COLD_DONE:
         for (uint32_t s = cold->site; s < j->site_count &&
                                       j->sites[s].index == (uint16_t)cold->to;
@@ -218,7 +207,7 @@ static void emit_cold(struct sq_tr *t, const struct sq_tr_cold *cold)
     case COLD_XMM: /* or leaves; R10 and js.tmp say with what undone */
         sq_emit_rm(e, SQ_OPC(0, 0, 0xc7), 0, 0, sq_jit_cpu(CPU(js.tmp)));
         sq_emit_u32(e, t->n - cold->index);
-        number(t, t->op[cold->index].in.off);
+        sq_emit_mov_imm(e, H_10, t->op[cold->index].in.off);
         if (cold->kind == COLD_NO_AVX) {
             to_stub(t, j->exit_before);
             break;

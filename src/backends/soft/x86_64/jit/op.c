@@ -561,6 +561,13 @@ static void map2(struct sq_jit_op *op, struct raw r)
     }
 }
 
+/* Odd address sizes and displacements are for the interpreter. */
+static bool odd_address(const struct sq_x86_insn *i)
+{
+    return i->flags & IF_SLOW_EA ||
+           (i->base == SQ_RIP * 8 && i->disp > INT32_MAX - 8192);
+}
+
 bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
                struct sq_jit_op *op)
 {
@@ -585,8 +592,7 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
     if (vex_of(bytes, op->in.len, &v)) {
         op->mem = v.modrm < 0xc0 && !(v.map == 1 && v.op == 0x77);
         op->size = op->mem_size = v.w ? 8 : 4;
-        if (!(op->in.flags & IF_SLOW_EA) &&
-            !(op->in.base == SQ_RIP * 8 && op->in.disp > INT32_MAX - 8192))
+        if (!odd_address(&op->in))
             sq_jit_vex(op, &v);
         return true;
     }
@@ -594,9 +600,7 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
     op->mem = has_modrm(r) && r.modrm < 0xc0;
     op->size = op->mem_size = (uint8_t)(1u << op->in.osz);
     op->locked = op->in.flags & IF_LOCK;
-    /* Odd address sizes and displacements are for the interpreter. */
-    if (op->in.flags & IF_SLOW_EA ||
-        (op->in.base == SQ_RIP * 8 && op->in.disp > INT32_MAX - 8192))
+    if (odd_address(&op->in))
         return true;
     if (r.map == 0)
         map0(op, r);

@@ -287,6 +287,32 @@ static void threads_drain(void **state)
     drains(SQ_DISK_THREADS);
 }
 
+static void on_batch_drain(void *ctx, bool begin)
+{
+    struct bench *b = ctx;
+
+    on_batch(ctx, begin);
+    if (begin)
+        sq_disk_drain(b->disk);
+}
+
+/* A device that was just reset drains when a batch begins. */
+static void a_batch_may_drain(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    for (int engine = SQ_DISK_ASYNC; engine <= SQ_DISK_THREADS; engine++) {
+        bench_make(&b, (enum sq_disk_engine)engine);
+        b.disk->batch = on_batch_drain;
+        for (unsigned i = 0; i < 50; i++)
+            io_start(&b, i, SQ_DISK_READ, (uint64_t)i * BLOCK, BLOCK);
+        io_finish(&b, 50);
+        assert_true(b.batches > 0);
+        bench_end(&b);
+    }
+}
+
 static void engines_have_names(void **state)
 {
     struct bench b;
@@ -652,6 +678,7 @@ int main(void)
         cmocka_unit_test(threads_ranges_and_ends),
         cmocka_unit_test(async_drains),
         cmocka_unit_test(threads_drain),
+        cmocka_unit_test(a_batch_may_drain),
         cmocka_unit_test(images_are_locked),
         cmocka_unit_test(the_holder_is_named),
         cmocka_unit_test(device_async),

@@ -43,13 +43,10 @@ static void list_put(struct list *l, struct sq_disk_request *req)
     l->end = &req->next;
 }
 
-static struct sq_disk_request *list_take_all(struct list *l)
+static void list_init(struct list *l)
 {
-    struct sq_disk_request *first = l->first;
-
     l->first = NULL;
     l->end = &l->first;
-    return first;
 }
 
 static struct sq_disk_request *list_take(struct list *l)
@@ -129,32 +126,36 @@ void sq_disk_pool_submit(struct sq_disk_pool *pool,
     req->done(req, sq_disk_file_perform(pool->fd, req));
 }
 
-static void complete(struct sq_disk_pool *pool, struct sq_disk_request *req)
+/* Takes one at a time: a done() may drain the disk, which waits for all that
+ * is busy, and what would be held here could never end. */
+static void complete(struct sq_disk_pool *pool)
 {
-    while (req) {
-        struct sq_disk_request *next = req->next;
+    for (;;) {
+        struct sq_disk_request *req = NULL;
 
+        pthread_mutex_lock(&pool->lock);
+        if (pool->done.first)
+            req = list_take(&pool->done);
+        pthread_mutex_unlock(&pool->lock);
+        if (!req)
+            return;
         pool->busy--;
         req->done(req, req->error);
-        req = next;
     }
 }
 
-/* Event loop. */
+/* Event loop. The batch may begin with a drain, after which nothing is left
+ * here. */
 static void reap(void *ctx)
 {
     struct sq_disk_pool *pool = ctx;
     struct sq_disk *disk = pool->disk;
-    struct sq_disk_request *req;
 
-    pthread_mutex_lock(&pool->lock);
-    req = list_take_all(&pool->done);
-    pthread_mutex_unlock(&pool->lock);
-    if (!req)
+    if (!pool->busy)
         return;
     if (disk->batch)
         disk->batch(disk->batch_ctx, true);
-    complete(pool, req);
+    complete(pool);
     if (disk->batch)
         disk->batch(disk->batch_ctx, false);
 }
@@ -166,16 +167,13 @@ unsigned sq_disk_pool_busy(const struct sq_disk_pool *pool)
 
 void sq_disk_pool_wait(struct sq_disk_pool *pool)
 {
-    struct sq_disk_request *req;
-
     if (!pool->busy)
         return;
     pthread_mutex_lock(&pool->lock);
     while (!pool->done.first)
         pthread_cond_wait(&pool->ready, &pool->lock);
-    req = list_take_all(&pool->done);
     pthread_mutex_unlock(&pool->lock);
-    complete(pool, req);
+    complete(pool);
 }
 
 int sq_disk_pool_new(int fd, struct sq_disk *disk, struct sq_poller *poller,
@@ -189,8 +187,8 @@ int sq_disk_pool_new(int fd, struct sq_disk *disk, struct sq_poller *poller,
     pool->disk = disk;
     pool->poller = poller;
     pool->reap = (struct sq_work){.fn = reap, .ctx = pool};
-    list_take_all(&pool->todo); /* makes them empty */
-    list_take_all(&pool->done);
+    list_init(&pool->todo);
+    list_init(&pool->done);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->ready, NULL);

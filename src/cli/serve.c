@@ -162,6 +162,13 @@ static void on_boot(void *ctx, uint64_t wall_ns, uint64_t cpu_ns)
                 cpu_ns / 1000, cpu_ns / 1000000);
 }
 
+static void on_trouble(void *ctx, const char *text)
+{
+    struct serve *s = ctx;
+
+    sq_log_error(&s->api.log, "%s", text);
+}
+
 static void on_signal(void *ctx, int signo)
 {
     struct serve *s = ctx;
@@ -336,6 +343,7 @@ static int make_control(struct serve *s, struct squib_error *err)
             .mmds = s->api.mmds,
             .stopped = on_stopped,
             .boot_done = on_boot,
+            .trouble = on_trouble,
             .ctx = s,
         },
         .chosen = on_chosen,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/devices.h"
 
+#include <stdio.h>
+
 #include "base/err.h"
 #include "base/util.h"
 #include "core/backend.h"
@@ -242,6 +244,23 @@ static uint64_t pmem_place(const struct sq_devices *devices,
     return sq_align_up(end, devices->layout->pmem_align);
 }
 
+static void pmem_lost(void *ctx, const struct sq_virtio_device *dev)
+{
+    struct sq_devices *devices = ctx;
+    char text[160];
+    uint32_t n = 0;
+
+    while (n < devices->spec->pmem_count &&
+           sq_devices_find(devices, SQ_VIRTIO_ID_PMEM, n) != dev)
+        n++;
+    if (n == devices->spec->pmem_count)
+        return;
+    snprintf(text, sizeof(text), "pmem %s: its file was cut short or cannot "
+             "be read; what is gone reads as zeroes, nothing more is kept",
+             devices->spec->pmems[n].id);
+    devices->trouble(devices->ctx, text);
+}
+
 static int pmem_make(struct sq_devices *devices,
                      const struct sq_devices_env *env, uint32_t i,
                      struct sq_virtio_device **out, struct squib_error *err)
@@ -252,6 +271,8 @@ static int pmem_make(struct sq_devices *devices,
         .read_only = p->read_only,
         .gpa = pmem_place(devices, env->mem),
         .poller = env->poller,
+        .lost = pmem_lost,
+        .lost_ctx = devices,
     };
     int rc = sq_virtio_pmem_new(&config, out, err);
 
@@ -618,6 +639,9 @@ int sq_devices_build(struct sq_devices *devices,
     devices->layout = layout;
     devices->vm = env->vm;
     devices->mem = env->mem;
+    devices->spec = env->spec;
+    devices->trouble = env->trouble;
+    devices->ctx = env->ctx;
     if (!rc)
         rc = sq_vmgenid_init(&devices->vmgenid, env->mem,
                              layout->vmgenid_gpa,

@@ -75,7 +75,7 @@ static int build_console(struct sq_vmm *vmm, struct squib_error *err)
 
 static int check_cpu(struct sq_vmm *vmm, struct squib_error *err)
 {
-    return sq_cpu_template_check(&vmm->spec.cpu, vmm->env.backend, err);
+    return sq_cpu_template_resolve(&vmm->spec.cpu, vmm->env.backend, err);
 }
 
 static void undo_memory(void *ctx)

@@ -122,6 +122,8 @@ void sq_tr_cold_run(struct sq_tr *t, const struct sq_tr_cold *cold);
 /* (system.c) Only for translations that run in kernel mode: */
 void sq_tr_cli(struct sq_tr *t);
 void sq_tr_swapgs(struct sq_tr *t);
+/* RDTSC, RDTSCP. */
+void sq_tr_tsc(struct sq_tr *t);
 /* RFLAGS to R10; status flags are in js.flags. */
 void sq_tr_rflags(struct sq_tr *t);
 /* REP MOVS, REP STOS within a page; all else is the interpreter's. */

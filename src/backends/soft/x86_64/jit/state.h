@@ -46,7 +46,7 @@ struct sq_jit {
     uint32_t site_count, link_count;
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
-    uint32_t slow, interp, miss, xmm_in, exit_before;
+    uint32_t slow, interp, miss, tsc, xmm_in, exit_before;
     uint8_t host; /* SQ_JIT_*: what it has */
     /* For finding faults: translations made and allowed, the last one, and
      * what tests do to each. */

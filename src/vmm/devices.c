@@ -583,6 +583,24 @@ static int add_device(struct sq_devices *devices,
     return rc;
 }
 
+/* Once all memory is there: whether each drive's back end can have it. */
+static int check_sharing(const struct sq_devices *devices,
+                         const struct sq_devices_env *env,
+                         struct squib_error *err)
+{
+    for (uint32_t i = 0; i < env->spec->drive_count; i++) {
+        const struct sq_drive_spec *d = &env->spec->drives[i];
+        int rc = 0;
+
+        if (d->vhost_user)
+            rc = sq_virtio_vhost_blk_check(
+                sq_devices_find(devices, SQ_VIRTIO_ID_BLK, i), env->mem, err);
+        if (rc)
+            return sq_err_prefix(err, "drive %s: ", d->id);
+    }
+    return 0;
+}
+
 static int build_virtio(struct sq_devices *devices,
                         const struct sq_devices_env *env,
                         struct squib_error *err)
@@ -595,7 +613,7 @@ static int build_virtio(struct sq_devices *devices,
                 return rc;
         }
     }
-    return 0;
+    return check_sharing(devices, env, err);
 }
 
 static int build_pci(struct sq_devices *devices, struct squib_error *err)
@@ -678,6 +696,8 @@ int sq_devices_plug(struct sq_devices *devices,
     if (!devices->pci || k == SQ_ARRAY_LEN(kinds))
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
     rc = add_device(devices, env, k, kinds[k].count(env->spec) - 1, err);
+    if (!rc && id == SQ_VIRTIO_ID_BLK)
+        rc = check_sharing(devices, env, err);
     if (rc && devices->slot_count > had)
         free_slot(devices, had);
     if (!rc)

@@ -39,7 +39,9 @@ struct sq_jit_link {
 struct sq_jit {
     uint8_t *rw;       /* the code, writable */
     const uint8_t *rx; /* the same memory, executable */
-    size_t used, stubs_len;
+    /* Blocks' hot code grows in the first half, what is rarely run in the
+     * second: so the hot code is dense. */
+    size_t used, cold_used, stubs_len;
     unsigned heat;
     struct sq_jit_site *sites;
     struct sq_jit_link *links;

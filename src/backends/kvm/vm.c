@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "core/dirty.h"
+#include "os/guard.h"
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {
@@ -238,6 +239,45 @@ static void host_wrote(void *ctx, uint64_t gpa, uint64_t len)
             sq_dirty_mark(s->dirty, s->range, gpa, len);
     }
     pthread_rwlock_unlock(&vm->slot_lock);
+}
+
+static bool reach_locked(const struct sq_kvm_vm *vm,
+                         struct squib_exit_mmio *a)
+{
+    uint32_t need = a->write ? SQUIB_PROT_WRITE : SQUIB_PROT_READ;
+
+    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
+        const struct sq_kvm_slot *s = &vm->slot[i];
+        uint64_t off = a->gpa - s->range.gpa;
+        uint8_t *hva;
+
+        if (!s->used || off >= s->range.len)
+            continue;
+        hva = s->hva + off;
+        if (!s->in_kvm || !(s->prot & need) || a->len > s->range.len - off ||
+            !sq_guard_covers(hva, a->len))
+            return false;
+        if (a->write)
+            memcpy(hva, a->data, a->len);
+        else
+            memcpy(a->data, hva, a->len);
+        return true;
+    }
+    return false;
+}
+
+bool sq_kvm_vm_reach(struct sq_kvm_vm *vm, struct squib_exit_mmio *access)
+{
+    bool done;
+
+    if (!sq_guard_any())
+        return false;
+    pthread_rwlock_rdlock(&vm->slot_lock);
+    done = reach_locked(vm, access);
+    pthread_rwlock_unlock(&vm->slot_lock);
+    if (done && access->write)
+        host_wrote(vm, access->gpa, access->len);
+    return done;
 }
 
 static int dirty_log_locked(struct sq_kvm_vm *vm, struct squib_range range,

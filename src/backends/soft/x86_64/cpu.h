@@ -338,6 +338,15 @@ struct sq_x86_det {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
 };
 
+/* Breakpoints (debug.h): bit n stands for DRn. */
+struct sq_x86_debug {
+    uint8_t code, data, port; /* enabled as what */
+    uint8_t hits;  /* by data and ports, until the instruction's end */
+    bool after_ss; /* no breakpoint at the next instruction */
+    struct sq_tlb_entry aside; /* for the page that an access goes to, */
+    size_t aside_k;            /* and where it would be in the TLB */
+};
+
 /* Where time begins there: 2026-01-01. */
 #define SQ_DET_DATE_S 1767225600ull
 
@@ -451,6 +460,7 @@ struct sq_x86_cpu {
     struct sq_x86_jjc jjc[SQ_JJC_SIZE];
     uint64_t context_clock;
     struct sq_tlb_context context[SQ_TLB_CONTEXTS];
+    struct sq_x86_debug debug;
 };
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Control and debug registers, descriptor-table registers, and the rest of
  * what only system software uses. */
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/seg.h"
 #include "backends/soft/x86_64/x87.h"
@@ -89,6 +90,8 @@ int sq_x86_set_cr4(struct sq_x86_cpu *c, uint64_t v)
     }
     if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE))
         sq_x86_tlb_flush(c, false);
+    if (changed & CR4_DE)
+        sq_x86_debug_update(c);
     return 0;
 }
 
@@ -179,10 +182,8 @@ static unsigned debug_access(struct sq_x86_cpu *c,
 {
     unsigned n = debug_index(c, i);
 
-    if (c->dr7 & DR7_GD) {
-        c->dr6 |= DR6_BD;
-        sq_x86_raise(c, i, EXC_DB, NO_ERROR_CODE);
-    }
+    if (c->dr7 & DR7_GD)
+        sq_x86_debug_raise(c, i, DR6_BD);
     return n;
 }
 OP(mov_RD)
@@ -209,6 +210,8 @@ OP(mov_DR)
         c->dr6 = (v & 0xe00f) | 0xffff0ff0;
     else
         c->dr7 = (v & 0xffff2bff) | 0x400;
+    if (n != 6)
+        sq_x86_debug_update(c);
     end(c, i);
 }
 FAM1(mov_RD, mov_RD, NULL)

@@ -207,7 +207,7 @@ int sq_soft_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                               "vCPU state: run state %u, exception %u",
                               st->run_state, st->exc_vector);
         c->run_state = st->run_state;
-        c->nmi_pending = st->nmi_pending;
+        c->nmi_pending = st->nmi_pending > 2 ? 2 : st->nmi_pending;
         c->nmi_blocked = st->nmi_blocked;
         c->irq_shadow = st->irq_shadow;
         if (st->exc_pending) {

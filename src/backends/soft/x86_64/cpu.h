@@ -404,7 +404,8 @@ struct sq_x86_cpu {
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 
     uint8_t run_state; /* enum squib_x86_run_state */
-    bool nmi_pending, nmi_blocked;
+    uint8_t nmi_pending; /* how many: one while they are blocked, else two */
+    bool nmi_blocked;
     /* Set by an instruction behind which there is no single-step trap
      * although the trap flag was set before it. */
     bool no_step;

@@ -210,8 +210,10 @@ static bool events(struct sq_x86_cpu *c)
     if (c->lapic && sq_lapic_take_sipi(c->lapic, &vector) &&
         c->run_state == SQUIB_X86_WAIT_SIPI)
         start_up(c, vector);
-    if (c->lapic && sq_lapic_take_nmi(c->lapic))
-        c->nmi_pending = true;
+    for (unsigned k = 0; k < 2 && c->lapic && sq_lapic_take_nmi(c->lapic);
+         k++)
+        if (c->nmi_pending < 2 - c->nmi_blocked)
+            c->nmi_pending++;
     if (c->run_state == SQUIB_X86_WAIT_SIPI)
         return true;
     /* What arrives between this look and the instruction counts, too: it
@@ -225,7 +227,7 @@ static bool events(struct sq_x86_cpu *c)
         return false;
     }
     if (c->nmi_pending && !c->nmi_blocked) {
-        c->nmi_pending = false;
+        c->nmi_pending--;
         c->nmi_blocked = true;
         c->run_state = SQUIB_X86_RUNNABLE;
         sq_x86_interrupt(c, EXC_NMI, false, NO_ERROR_CODE);
@@ -380,7 +382,8 @@ void sq_x86_reset(struct sq_x86_cpu *c, bool init)
     memset(c->dr, 0, sizeof(c->dr));
     c->dr6 = 0xffff0ff0;
     c->dr7 = 0x400;
-    c->nmi_pending = c->nmi_blocked = c->irq_shadow = false;
+    c->nmi_pending = 0;
+    c->nmi_blocked = c->irq_shadow = false;
     c->debug.hits = 0;
     c->debug.after_ss = false;
     c->replay.count = 0;

@@ -83,14 +83,16 @@ static void op_rm(struct sq_tr *t)
     unsigned fl = size_flags(op), reg = op->ext, rm = 0;
     struct sq_emit_mem m = {0};
     bool as_memory = false;
+    bool flags = op->rd || (op->touches && after & ~op->wr);
+    bool r10 = flags || (!op->reg_is_ext && sq_jit_homed(op->in.reg / 8));
 
     if (op->mem) { /* CMPXCHG16B: #GP comes before page faults */
         m = sq_tr_access(t, op->mem_size, op->rm_role & ROLE_W,
-                         op->mem_size == 16 ? 16 : 0);
+                         op->mem_size == 16 ? 16 : 0, r10);
         if (op->locked && op->mem_size < 16)
             sq_tr_check_aligned(t, op->mem_size);
     }
-    if (op->rd || (op->touches && after & ~op->wr))
+    if (flags)
         sq_tr_flags_restore(t);
     if (!op->reg_is_ext) {
         reg = bring(t, op->in.reg, H_10, op->reg_role);
@@ -132,7 +134,8 @@ static void op_vex_g(struct sq_tr *t)
     struct sq_emit_mem m = {0};
 
     if (op->mem) {
-        m = sq_tr_access(t, op->mem_size, false, 0);
+        m = sq_tr_access(t, op->mem_size, false, 0,
+                         !op->imm_len && sq_jit_homed(v));
     } else if (sq_jit_homed(rm)) {
         sq_emit_load(e, H_9, HOME(rm));
     }
@@ -271,10 +274,9 @@ static void op_div(struct sq_tr *t)
 
     if (op->mem) {
         sq_tr_ea(t);
-        sq_tr_check(t, op->mem_size, false);
         /* Another processor may change the divisor after the test. */
         sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), fl, H_9,
-                   (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+                   sq_tr_check_halves(t, op->mem_size, false));
         sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_9);
         sq_emit_lea(e, H_9, sq_jit_cpu(CPU(js.tmp)));
     }
@@ -311,6 +313,7 @@ static const struct sq_emit_mem at_r9 = {H_9, H_NONE, 0, 0};
 static void op_push(struct sq_tr *t)
 {
     const struct sq_jit_op *op = sq_tr_op(t);
+    struct sq_emit_mem m;
     unsigned h;
 
     if (op->kind == JK_PUSHF) {
@@ -318,19 +321,23 @@ static void op_push(struct sq_tr *t)
         sq_emit_store(&t->e, sq_jit_cpu(CPU(js.tmp)), H_10);
     } else if (op->kind == JK_PUSH_M) {
         sq_tr_ea(t);
-        sq_tr_check(t, 8, false);
-        sq_emit_load(&t->e, H_9, at_r9);
+        m = sq_tr_check_halves(t, 8, false);
+        sq_emit_load(&t->e, H_9, m);
         sq_emit_store(&t->e, sq_jit_cpu(CPU(js.tmp)), H_9);
     }
-    sq_tr_check_stack(t, -8, 8, true);
+    m = sq_tr_check_stack(t, -8, 8, true);
     if (op->kind == JK_PUSH_I) {
-        sq_emit_rm(&t->e, SQ_OPC(0, 0, 0xc7), SQ_E_W, 0, at_r9);
+        sq_emit_rm(&t->e, SQ_OPC(0, 0, 0xc7), SQ_E_W, 0, m);
         sq_emit_u32(&t->e, (uint32_t)op->in.imm);
-    } else if (op->kind == JK_PUSH_M || op->kind == JK_PUSHF) {
-        sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.tmp)));
-        sq_emit_store(&t->e, at_r9, H_10);
+    } else if (op->kind == JK_PUSH && !sq_jit_homed(op->in.rm / 8)) {
+        sq_emit_store(&t->e, m, sq_jit_host(op->in.rm / 8));
     } else {
-        h = bring(t, op->in.rm, H_10, ROLE_R);
+        sq_emit_lea(&t->e, H_9, m);
+        h = H_10;
+        if (op->kind == JK_PUSH)
+            h = bring(t, op->in.rm, H_10, ROLE_R);
+        else
+            sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.tmp)));
         sq_emit_store(&t->e, at_r9, h);
     }
     sq_tr_move_rsp(t, -8);
@@ -339,13 +346,13 @@ static void op_push(struct sq_tr *t)
 static void op_pop(struct sq_tr *t)
 {
     unsigned g = sq_tr_op(t)->in.rm / 8;
+    struct sq_emit_mem m = sq_tr_check_stack(t, 0, 8, false);
 
-    sq_tr_check_stack(t, 0, 8, false);
     if (sq_jit_homed(g)) {
-        sq_emit_load(&t->e, H_9, at_r9);
+        sq_emit_load(&t->e, H_9, m);
         sq_emit_store(&t->e, HOME(g), H_9);
     } else {
-        sq_emit_load(&t->e, sq_jit_host(g), at_r9);
+        sq_emit_load(&t->e, sq_jit_host(g), m);
     }
     if (g != R_SP)
         sq_tr_move_rsp(t, 8);
@@ -353,10 +360,12 @@ static void op_pop(struct sq_tr *t)
 
 static void op_leave(struct sq_tr *t)
 {
+    struct sq_emit_mem m;
+
     sq_emit_mov(&t->e, H_9, H_BP);
-    sq_tr_check(t, 8, false);
+    m = sq_tr_check_halves(t, 8, false);
     sq_emit_lea(&t->e, H_11, (struct sq_emit_mem){H_BP, H_NONE, 0, 8});
-    sq_emit_load(&t->e, H_BP, at_r9);
+    sq_emit_load(&t->e, H_BP, m);
 }
 
 /* --- control flow -------------------------------------------------------- */
@@ -369,7 +378,7 @@ static unsigned next_off(const struct sq_tr *t)
 /* Pushes the return address; RSP moves later. */
 static void push_return(struct sq_tr *t)
 {
-    sq_tr_check_stack(t, -8, 8, true);
+    sq_emit_lea(&t->e, H_9, sq_tr_check_stack(t, -8, 8, true));
     sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.page)));
     sq_emit_lea(&t->e, H_10,
                 (struct sq_emit_mem){H_10, H_NONE, 0, (int32_t)next_off(t)});
@@ -410,8 +419,7 @@ static void op_indirect(struct sq_tr *t)
 
     if (op->mem) {
         sq_tr_ea(t);
-        sq_tr_check(t, 8, false);
-        sq_emit_load(e, H_9, at_r9);
+        sq_emit_load(e, H_9, sq_tr_check_halves(t, 8, false));
         if (call)
             sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_9);
     }
@@ -430,8 +438,7 @@ static void op_indirect(struct sq_tr *t)
 
 static void op_ret(struct sq_tr *t)
 {
-    sq_tr_check_stack(t, 0, 8, false);
-    sq_emit_load(&t->e, H_9, at_r9);
+    sq_emit_load(&t->e, H_9, sq_tr_check_stack(t, 0, 8, false));
     sq_tr_jump_indirect(t, 8 + (int32_t)(uint16_t)sq_tr_op(t)->in.imm);
 }
 

@@ -99,7 +99,7 @@ static void xmm_out(struct sq_emit *e)
 }
 
 /* Calls fn(c, r10, r9) with the guest's registers in gpr[] and goes on where
- * it says, with R9 = js.ptr. */
+ * it says, with R9 = js.ptr and R10 = 0. */
 static void call_out(struct sq_emit *e, uint64_t fn)
 {
     uint8_t *out, *stay;
@@ -121,6 +121,7 @@ static void call_out(struct sq_emit *e, uint64_t fn)
     sq_emit_patch(stay, e->at);
     reload(e);
     sq_emit_load(e, H_9, sq_jit_cpu(CPU(js.ptr)));
+    sq_emit_mov_imm(e, H_10, 0);
     sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 4, sq_jit_cpu(CPU(js.go_on)));
 }
 

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "backends/soft/vm.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/insns.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
@@ -158,11 +159,16 @@ struct fetch {
     unsigned avail; /* to the end of the page */
 };
 
+static uint64_t fetch_gva(const struct sq_x86_cpu *c)
+{
+    uint64_t gva = c->gpr[SQ_RIP] + c->fetch_base;
+
+    return c->code64 ? gva : (uint32_t)gva;
+}
+
 static void fetch_begin(struct sq_x86_cpu *c, struct fetch *f)
 {
-    f->gva = c->gpr[SQ_RIP] + c->fetch_base;
-    if (!c->code64)
-        f->gva = (uint32_t)f->gva;
+    f->gva = fetch_gva(c);
     f->pa = sq_x86_fetch_gpa(c, NULL, f->gva);
     f->slot = sq_soft_slot_of(c->vm, f->pa);
     if (!f->slot) {
@@ -426,6 +432,9 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
     struct sq_x86_block *b;
     struct fetch f;
 
+    if (SQ_UNLIKELY(c->debug.code) &&
+        sq_x86_debug_on_page(c, c->debug.code, fetch_gva(c)))
+        return sq_block_single(c);
     for (;;) {
         fetch_begin(c, &f);
         b = find(c, &f);
@@ -453,7 +462,10 @@ struct sq_x86_block *sq_block_single(struct sq_x86_cpu *c)
     struct sq_x86_block *b = (void *)c->single;
     struct fetch f;
 
+    if (SQ_UNLIKELY(c->debug.code))
+        sq_x86_debug_fetch(c, fetch_gva(c));
     fetch_begin(c, &f);
     decode_into(c, &f, b, 1);
+    b->jit[0] = b->jit[1] = SQ_JIT_NEVER; /* the next one has its place */
     return b;
 }

@@ -437,8 +437,10 @@ struct sq_x86_cpu {
     bool jc_low;   /* in the lower half of the address space */
     /* hashed sets of the pages that it has entries of, by half */
     uint64_t jc_pages[2][64];
-    /* bit n: entry n may hold a translation */
-    uint64_t tlb_used[2][SQ_TLB_ALL / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
+    /* bit n: entry n may hold a translation; one that is not global, as
+     * only those have to go when the address space changes */
+    uint64_t tlb_used[2][SQ_TLB_ALL / 64], tlb_local[2][SQ_TLB_ALL / 64];
+    uint64_t itlb_local[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
     struct sq_tlb_entry tlbs[2][SQ_TLB_ALL];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];

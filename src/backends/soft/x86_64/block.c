@@ -76,6 +76,16 @@ uint64_t sq_block_count(struct sq_block_cache *bc)
     return n;
 }
 
+uint64_t sq_block_forgotten(struct sq_block_cache *bc)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&bc->lock);
+    n = bc->epoch;
+    pthread_mutex_unlock(&bc->lock);
+    return n;
+}
+
 void sq_block_limit(struct sq_block_cache *bc, size_t len)
 {
     pthread_mutex_lock(&bc->lock);

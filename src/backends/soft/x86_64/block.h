@@ -51,6 +51,8 @@ void sq_block_cache_forget(struct sq_soft_vm *vm);
 
 /* How many blocks were decoded and entered. Any thread. */
 uint64_t sq_block_count(struct sq_block_cache *bc);
+/* How often everything was forgotten. Any thread. */
+uint64_t sq_block_forgotten(struct sq_block_cache *bc);
 /* For tests: the cache is full when it holds `len` bytes of blocks. */
 void sq_block_limit(struct sq_block_cache *bc, size_t len);
 

@@ -193,6 +193,7 @@ void sq_jit_forget(struct sq_jit *j)
         return;
     pthread_mutex_lock(&j->lock);
     j->used = (j->stubs_len + 63) & ~(size_t)63;
+    j->cold_used = SQ_JIT_CODE_LEN / 2;
     j->site_count = j->link_count = 0;
     pthread_mutex_unlock(&j->lock);
 }

@@ -46,13 +46,15 @@ struct sq_jit {
     size_t stubs_len;
     unsigned heat;
     pthread_mutex_t lock; /* guards what grows */
-    size_t used, room;    /* of the code */
+    /* Blocks' hot code grows in the first half of the code, what is rarely
+     * run in the second: so the hot code is dense. */
+    size_t used, cold_used, room; /* room: for both together */
     struct sq_jit_site *sites;
     struct sq_jit_link *links;
     uint32_t site_count, link_count;
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
-    uint32_t slow, interp, miss, xmm_in, exit_before;
+    uint32_t slow, interp, miss, tsc, xmm_in, exit_before;
     uint8_t host; /* SQ_JIT_*: what it has */
     /* For finding faults: translations made and allowed, the last one, and
      * what tests do to each. */

@@ -184,6 +184,8 @@ struct sq_code_page {
                                   odd: somebody is about to forget the code */
     _Atomic uint32_t writers;  /* bit n: vCPU n may hold a write mapping */
     _Atomic uint64_t granules; /* bit n: bytes 64n..64n+63 were decoded */
+    _Atomic uint64_t asked;    /* the last time that writers were asked to
+                                  give it up, 0: never */
 };
 
 /* Does not change once it is in the cache, but for the atomic members. */
@@ -475,6 +477,11 @@ struct sq_x86_cpu {
     uint64_t context_clock;
     struct sq_tlb_context context[SQ_TLB_CONTEXTS];
     uint32_t code_epoch; /* of `blocks` that jc and jjc are for */
+    /* Between sq_block_begin() and sq_block_end(), but for safepoints; the
+     * last time that this vCPU was asked to give up write mappings, and up to
+     * which it has answered (block.h). Other vCPUs read these. */
+    _Atomic bool in_run;
+    _Atomic uint64_t asked, answered;
     /* Blocks that are not in the cache: for single steps, for translated
      * code's slow paths, and the one that is being decoded. */
     _Alignas(16) uint8_t single[SQ_BLOCK_LEN(1)];

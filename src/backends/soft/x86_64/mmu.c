@@ -234,10 +234,13 @@ static void purge_code(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
 
 void sq_x86_handle_purge(struct sq_x86_cpu *c)
 {
+    uint64_t asked = sq_block_asked(c);
+
     for (unsigned u = 0; u < 2; u++)
         for (size_t k = 0; k < SQ_TLB_ALL; k++)
             purge_code(c, &c->tlbs[u][k], k, NULL);
     sq_x86_tlb_each_waiting(c, purge_code, NULL);
+    atomic_store(&c->answered, asked);
 }
 
 _Noreturn static void page_fault(struct sq_x86_cpu *c,

@@ -184,6 +184,8 @@ struct sq_code_page {
                                   odd: somebody is about to forget the code */
     _Atomic uint32_t writers;  /* bit n: vCPU n may hold a write mapping */
     _Atomic uint64_t granules; /* bit n: bytes 64n..64n+63 were decoded */
+    _Atomic uint64_t asked;    /* the last time that writers were asked to
+                                  give it up, 0: never */
 };
 
 /* Does not change once it is in the cache, but for the atomic members. */
@@ -468,8 +470,10 @@ struct sq_x86_cpu {
     bool jc_low;   /* in the lower half of the address space */
     /* hashed sets of the pages that it has entries of, by half */
     uint64_t jc_pages[2][64];
-    /* bit n: entry n may hold a translation */
-    uint64_t tlb_used[2][SQ_TLB_ALL / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
+    /* bit n: entry n may hold a translation; one that is not global, as
+     * only those have to go when the address space changes */
+    uint64_t tlb_used[2][SQ_TLB_ALL / 64], tlb_local[2][SQ_TLB_ALL / 64];
+    uint64_t itlb_local[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
     struct sq_tlb_entry tlbs[2][SQ_TLB_ALL];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
@@ -483,6 +487,11 @@ struct sq_x86_cpu {
     uint64_t context_clock;
     struct sq_tlb_context context[SQ_TLB_CONTEXTS];
     uint32_t code_epoch; /* of `blocks` that jc and jjc are for */
+    /* Between sq_block_begin() and sq_block_end(), but for safepoints; the
+     * last time that this vCPU was asked to give up write mappings, and up to
+     * which it has answered (block.h). Other vCPUs read these. */
+    _Atomic bool in_run;
+    _Atomic uint64_t asked, answered;
     /* Blocks that are not in the cache: for single steps, for translated
      * code's slow paths, and the one that is being decoded. */
     _Alignas(16) uint8_t single[SQ_BLOCK_LEN(1)];

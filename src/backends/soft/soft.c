@@ -13,6 +13,7 @@
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
 #include "os/clock.h"
+#include "os/lazy.h"
 
 static struct sq_soft_vm *of(struct squib_vm *vm)
 {
@@ -100,15 +101,6 @@ static size_t dirty_len(uint64_t len)
     return (len / SQUIB_PAGE_SIZE + 63) / 64 * sizeof(uint64_t);
 }
 
-/* Tables that are mostly never touched: the host gives zero pages. */
-static void *zeroed(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static void slot_free(struct sq_soft_slot *s)
 {
     if (s->pages)
@@ -139,9 +131,10 @@ static int soft_map(struct squib_vm *base, struct squib_range range,
         if (vm->slot[k].gpa < range.gpa)
             at = k + 1;
     }
-    s.pages = zeroed(range.len / SQUIB_PAGE_SIZE * sizeof(*s.pages));
+    s.pages = sq_lazy_new(range.len / SQUIB_PAGE_SIZE * sizeof(*s.pages),
+                          "squib-pages");
     if (vm->base.config.dirty_log)
-        s.dirty = zeroed(dirty_len(range.len));
+        s.dirty = sq_lazy_new(dirty_len(range.len), "squib-dirty");
     if (!s.pages || (vm->base.config.dirty_log && !s.dirty)) {
         slot_free(&s);
         return sq_err_set(err, SQUIB_E_NOMEM,

@@ -14,6 +14,7 @@
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
+#include "os/lazy.h"
 
 #define HASH_BITS 17
 #define ARENA_LEN (24u << 20)
@@ -40,15 +41,16 @@ struct sq_block_cache {
 
 int sq_block_cache_new(struct sq_block_cache **out, struct squib_error *err)
 {
-    struct sq_block_cache *bc = calloc(1, sizeof(*bc));
+    struct sq_block_cache *bc = sq_lazy_new(sizeof(*bc), "squib-blocks");
 
     if (!bc)
-        return sq_err_set(err, SQUIB_E_NOMEM, "code cache: out of memory");
-    bc->arena = mmap(NULL, ARENA_LEN, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bc->arena == MAP_FAILED) {
-        free(bc);
         return sq_err_os(err, SQUIB_E_OS, errno, "code cache");
+    bc->arena = sq_lazy_new(ARENA_LEN, "squib-blocks");
+    if (!bc->arena) {
+        int error = errno;
+
+        munmap(bc, sizeof(*bc));
+        return sq_err_os(err, SQUIB_E_OS, error, "code cache");
     }
     bc->limit = ARENA_LEN;
     pthread_mutex_init(&bc->lock, NULL);
@@ -64,7 +66,7 @@ void sq_block_cache_free(struct sq_block_cache *bc)
     munmap(bc->arena, ARENA_LEN);
     pthread_cond_destroy(&bc->moved);
     pthread_mutex_destroy(&bc->lock);
-    free(bc);
+    munmap(bc, sizeof(*bc));
 }
 
 uint64_t sq_block_count(struct sq_block_cache *bc)

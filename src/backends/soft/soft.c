@@ -22,17 +22,22 @@ static struct sq_soft_vm *of(struct squib_vm *vm)
 
 /* --- other threads reach a vCPU -------------------------------------- */
 
+void sq_soft_kick_locked(struct sq_soft_vm *vm, uint32_t index,
+                         uint32_t attn)
+{
+    struct sq_soft_vcpu *v = vm->vcpu[index];
+
+    if (!v)
+        return;
+    atomic_fetch_or(&v->cpu.attn, attn);
+    if (atomic_load(&v->parked))
+        sq_wake_signal(&v->wake);
+}
+
 void sq_soft_kick(struct sq_soft_vm *vm, uint32_t index, uint32_t attn)
 {
-    struct sq_soft_vcpu *v;
-
     pthread_mutex_lock(&vm->lock);
-    v = vm->vcpu[index];
-    if (v) {
-        atomic_fetch_or(&v->cpu.attn, attn);
-        if (atomic_load(&v->parked))
-            sq_wake_signal(&v->wake);
-    }
+    sq_soft_kick_locked(vm, index, attn);
     pthread_mutex_unlock(&vm->lock);
 }
 

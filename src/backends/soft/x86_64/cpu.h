@@ -265,14 +265,27 @@ struct sq_x86_jit_state {
 struct sq_tlb_entry {
     uint64_t tag_r, tag_w;
     uint8_t *host;
-    uint64_t gpa; /* page; bit 0: global */
+    uint64_t gpa; /* page | size << 1 (sq_tlb_size_of()) | global */
 };
+
+static inline uint64_t sq_tlb_gpa(uint64_t gpa)
+{
+    return gpa & ~0xfffull;
+}
 
 #define SQ_ITLB_SIZE 256u
 
 struct sq_itlb_entry { /* for instruction fetch, one set for each privilege */
     uint64_t tag; /* gva page | 1 when valid */
-    uint64_t gpa;
+    uint64_t gpa; /* as in struct sq_tlb_entry */
+};
+
+/* The large pages that have entries in the TLBs (tlb_large.c). */
+#define SQ_TLB_LARGE_SETS 256u
+struct sq_tlb_large {
+    uint64_t set[SQ_TLB_LARGE_SETS][4];
+    uint64_t full[SQ_TLB_LARGE_SETS / 64]; /* bit n: set n has lost some */
+    uint32_t sizes;          /* bit n: there are pages of size n */
 };
 
 /* Translations of an address space that is not the current one: what was in
@@ -432,7 +445,7 @@ struct sq_x86_cpu {
     uint64_t rng_state;     /* RDRAND's generator then */
 
     uint16_t jc_gen[2], jc_top; /* in use; the last one given */
-    uint64_t large[16]; /* hashed set of the large pages in the TLBs */
+    struct sq_tlb_large large;
     bool jc_local; /* it has kernel-mode entries on non-global pages, */
     bool jc_low;   /* in the lower half of the address space */
     /* hashed sets of the pages that it has entries of, by half */

@@ -73,30 +73,6 @@ void sq_x86_jc_switch(struct sq_x86_cpu *c, uint16_t gen,
         c->jc_pages[0][k] = pages[k] | (c->jc_low ? c->jc_pages[0][k] : 0);
 }
 
-/* Large pages are entered piecemeal, but INVLPG on any of their addresses
- * drops the whole page (SDM vol. 3, 4.10.4.1). This set tells which
- * addresses may be on one. */
-static unsigned large_hash(uint64_t gva, unsigned shift)
-{
-    return (unsigned)((gva >> shift) * 0x9e3779b97f4a7c15ull >> 54) ^ shift;
-}
-
-static void large_note(struct sq_x86_cpu *c, uint64_t gva, unsigned shift)
-{
-    unsigned h = large_hash(gva, shift);
-
-    if (shift > 12)
-        c->large[h >> 6 & 15] |= 1ull << (h & 63);
-}
-
-static bool large_seen(const struct sq_x86_cpu *c, uint64_t gva,
-                       unsigned shift)
-{
-    unsigned h = large_hash(gva, shift);
-
-    return c->large[h >> 6 & 15] >> (h & 63) & 1;
-}
-
 void sq_x86_answer_purge(struct sq_x86_cpu *c)
 {
     if (SQ_LIKELY(!(atomic_load(&c->attn) & ATTN_PURGE)))
@@ -107,7 +83,7 @@ void sq_x86_answer_purge(struct sq_x86_cpu *c)
 
 static void flush_all(struct sq_x86_cpu *c)
 {
-    memset(c->large, 0, sizeof(c->large));
+    memset(&c->large, 0, sizeof(c->large));
     for (unsigned u = 0; u < 2; u++) {
         for (size_t k = 0; k < SQ_TLB_ALL; k++)
             sq_x86_tlb_clear(&c->tlbs[u][k], k);
@@ -177,41 +153,20 @@ void sq_x86_jc_enter(struct sq_x86_cpu *c, uint64_t gva,
     jc->block = b;
 }
 
-/* Drops what is in the same page of 2^shift bytes. */
-static void flush_large(struct sq_x86_cpu *c, uint64_t gva, unsigned shift)
-{
-    for (unsigned u = 0; u < 2; u++) {
-        for (size_t k = 0; k < SQ_TLB_ALL; k++) {
-            struct sq_tlb_entry *e = &c->tlbs[u][k];
-            /* an entry that serves reads or nothing has its page in it */
-            uint64_t page = e->tag_r;
-
-            if ((page ^ gva) >> shift == 0)
-                sq_x86_tlb_clear(e, k);
-        }
-        for (size_t k = 0; k < SQ_ITLB_SIZE; k++)
-            if ((c->itlb[u][k].tag ^ gva) >> shift == 0)
-                c->itlb[u][k].tag = 0;
-    }
-    sq_x86_jc_flush(c);
-}
-
 void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva)
 {
-    static const uint8_t shifts[] = {21, 22, 30};
     size_t k = gva >> 12 & (SQ_TLB_SIZE - 1);
+    bool jumps = c->jc_pages[gva >> 63][gva >> 18 & 63] >> (gva >> 12 & 63) &
+                 1;
 
     sq_x86_answer_purge(c);
-    for (size_t s = 0; s < sizeof(shifts); s++)
-        if (SQ_UNLIKELY(large_seen(c, gva, shifts[s])))
-            flush_large(c, gva, shifts[s]);
-
+    jumps |= sq_tlb_large_flush(c, gva);
     for (unsigned u = 0; u < 2; u++) {
         sq_x86_tlb_clear(&c->tlbs[u][k], k);
         sq_x86_tlb_clear(&c->tlbs[u][k + SQ_TLB_SIZE], k + SQ_TLB_SIZE);
         c->itlb[u][gva >> 12 & (SQ_ITLB_SIZE - 1)].tag = 0;
     }
-    if (c->jc_pages[gva >> 63][gva >> 18 & 63] >> (gva >> 12 & 63) & 1)
+    if (jumps)
         jc_new_gen(c, gva >> 63 || c->jc_low);
 }
 
@@ -227,7 +182,7 @@ static void purge_write(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
 
     (void)c;
     if (e->tag_w == sq_tlb_no_tag(k) ||
-        (p->gpa != UINT64_MAX && (e->gpa & ~1ull) != p->gpa))
+        (p->gpa != UINT64_MAX && sq_tlb_gpa(e->gpa) != p->gpa))
         return;
     e->tag_w = sq_tlb_no_tag(k);
     p->had = true;
@@ -255,7 +210,7 @@ static void purge_code(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
 {
     struct sq_soft_slot *s;
     struct sq_code_page *p;
-    uint64_t gpa = e->gpa & ~1ull;
+    uint64_t gpa = sq_tlb_gpa(e->gpa);
 
     (void)ctx;
     if (e->tag_w == sq_tlb_no_tag(k))
@@ -319,13 +274,13 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
     if (!sq_x86_walk(c, gva, (write ? WALK_W : 0u) | (user ? WALK_U : 0u),
                      &w, &error))
         page_fault(c, i, gva, error);
-    large_note(c, gva, w.shift);
+    sq_tlb_large_note(&c->large, gva, sq_tlb_size_of(w.shift));
     /* Only this entry: the instruction may hold pointers of others. */
     if (SQ_UNLIKELY(atomic_load(&c->attn) & ATTN_PURGE))
         purge_code(c, e, k, NULL);
     sq_x86_tlb_clear(e, k);
     c->tlb_used[user][k / 64] |= 1ull << (k & 63);
-    e->gpa = w.gpa | w.global;
+    e->gpa = w.gpa | sq_tlb_size_of(w.shift) << 1 | w.global;
     s = sq_soft_slot_of(c->vm, w.gpa);
     if (!s || !(s->prot & SQUIB_PROT_READ))
         return e;
@@ -417,7 +372,7 @@ void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         if (va - e->tag_r < 4096)
             memcpy(to, e->host + (va - e->tag_r), n);
         else
-            sq_x86_mmio_read(c, i, (e->gpa & ~1ull) + (gva & 0xfff), to, n);
+            sq_x86_mmio_read(c, i, sq_tlb_gpa(e->gpa) + (gva & 0xfff), to, n);
         gva += n;
         to += n;
         len -= n;
@@ -430,7 +385,7 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                        struct sq_tlb_entry *e, uint64_t gva,
                        const uint8_t *src, unsigned n)
 {
-    uint64_t gpa = (e->gpa & ~1ull) + (gva & 0xfff);
+    uint64_t gpa = sq_tlb_gpa(e->gpa) + (gva & 0xfff);
     struct sq_soft_slot *s = sq_soft_slot_of(c->vm, gpa);
 
     if (!s || !(s->prot & SQUIB_PROT_WRITE)) {
@@ -521,14 +476,14 @@ uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     uint32_t error;
 
     if (e->tag == ((gva & ~0xfffull) | 1))
-        return (e->gpa & ~1ull) + (gva & 0xfff);
+        return sq_tlb_gpa(e->gpa) + (gva & 0xfff);
     if (c->efer & EFER_LMA && !sq_canonical(gva))
         sq_x86_gp(c, i, 0);
     if (!sq_x86_walk(c, gva, WALK_X | (user ? WALK_U : 0u), &w, &error))
         page_fault(c, i, gva, error);
-    large_note(c, gva, w.shift);
+    sq_tlb_large_note(&c->large, gva, sq_tlb_size_of(w.shift));
     e->tag = (gva & ~0xfffull) | 1;
-    e->gpa = w.gpa | w.global;
+    e->gpa = w.gpa | sq_tlb_size_of(w.shift) << 1 | w.global;
     c->itlb_used[user][(e - c->itlb[user]) / 64] |=
         1ull << ((e - c->itlb[user]) & 63);
     return w.gpa + (gva & 0xfff);

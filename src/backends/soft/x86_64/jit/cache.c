@@ -160,6 +160,7 @@ void sq_jit_forget(struct sq_x86_cpu *c)
     if (!j)
         return;
     j->used = (j->stubs_len + 63) & ~(size_t)63;
+    j->cold_used = SQ_JIT_CODE_LEN / 2;
     j->site_count = j->link_count = 0;
     c->js.link = 0;
     sq_jit_forget_jumps(c);

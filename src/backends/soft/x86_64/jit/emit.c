@@ -164,6 +164,13 @@ void sq_emit_lea(struct sq_emit *e, unsigned to, struct sq_emit_mem m)
     sq_emit_rm(e, SQ_OPC(0, 0, 0x8d), SQ_E_W, to, m);
 }
 
+uint8_t *sq_emit_call(struct sq_emit *e)
+{
+    sq_emit_u8(e, 0xe8);
+    sq_emit_u32(e, 0);
+    return e->at - 4;
+}
+
 uint8_t *sq_emit_jump(struct sq_emit *e, unsigned cc)
 {
     uint8_t *at;

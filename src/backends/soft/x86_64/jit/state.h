@@ -39,14 +39,16 @@ struct sq_jit_link {
 struct sq_jit {
     uint8_t *rw;       /* the code, writable */
     const uint8_t *rx; /* the same memory, executable */
-    size_t used, stubs_len;
+    /* Blocks' hot code grows in the first half, what is rarely run in the
+     * second: so the hot code is dense. */
+    size_t used, cold_used, stubs_len;
     unsigned heat;
     struct sq_jit_site *sites;
     struct sq_jit_link *links;
     uint32_t site_count, link_count;
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
-    uint32_t slow, interp, miss, xmm_in, exit_before;
+    uint32_t slow, interp, miss, tsc, xmm_in, exit_before;
     uint8_t host; /* SQ_JIT_*: what it has */
     /* For finding faults: translations made and allowed, the last one, and
      * what tests do to each. */

@@ -132,7 +132,8 @@ static void find_xmm(struct sq_tr *t)
 
 static bool has_room(const struct sq_jit *j)
 {
-    return SQ_JIT_CODE_LEN - j->used >= ROOM &&
+    return SQ_JIT_CODE_LEN / 2 - j->used >= ROOM &&
+           SQ_JIT_CODE_LEN - j->cold_used >= ROOM &&
            SQ_JIT_SITES_MAX - j->site_count >= SQ_TR_COLD_MAX &&
            SQ_JIT_LINKS_MAX - j->link_count >= SQ_TR_COLD_MAX;
 }
@@ -145,6 +146,8 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     struct sq_tr t = {
         .c = c, .j = j, .b = b, .user = user,
         .start = (unsigned)(b->pa & 0xfff), .mem_ok = true};
+    uint8_t *end, *at;
+    bool full;
 
     if (!has_room(j)) {
         sq_block_cache_forget(c); /* all blocks; b is still readable */
@@ -178,6 +181,10 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
             sq_tr_flags_save(&t);
         sq_tr_jump(&t, H_NONE, t.op[t.k].in.off + t.op[t.k].in.len);
     }
+    end = t.e.at;
+    full = t.e.full;
+    at = j->rw + j->cold_used;
+    t.e = (struct sq_emit){at, at + ROOM, full};
     sq_tr_finish(&t); /* may come back to instructions of the block */
     /* Written to meanwhile: what was read may be half of each. */
     if (t.e.full || !sq_block_fresh(b)) {
@@ -186,5 +193,6 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
         return;
     }
     b->jit[user] = (uint32_t)(t.entry - j->rw);
-    j->used = ((size_t)(t.e.at - j->rw) + 15) & ~(size_t)15;
+    j->used = ((size_t)(end - j->rw) + 15) & ~(size_t)15;
+    j->cold_used = (size_t)(t.e.at - j->rw);
 }

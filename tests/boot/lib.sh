@@ -79,9 +79,13 @@ limited() { # seconds, command...
     shift
     hung=
     rm -f "$work/status"
+    # The shell outlives the first signal, for the second to find the command.
     timeout -k 5 "$limit" sh -c '
+        late=
+        trap "late=1" TERM
         "$@"
-        echo $? >"$0"
+        status=$?
+        [ "$late" ] || echo "$status" >"$0"
     ' "$work/status" "$@" >"$out" 2>"$err" || :
     status=$(cat "$work/status" 2>/dev/null)
     [ -n "$status" ] || hung=1

@@ -305,6 +305,7 @@ static void soft_free(struct squib_vm *base)
         sq_ioapic_fini(&vm->ioapic);
     pthread_mutex_destroy(&vm->lock);
     pthread_mutex_destroy(&vm->split_lock);
+    sq_turn_destroy(&vm->turn);
     free(vm);
 }
 
@@ -336,6 +337,7 @@ static int vm_new(const struct squib_vm_config *config,
     vm->level = level;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->split_lock, NULL);
+    sq_turn_init(&vm->turn);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
     if (config->irqchip) {
         int rc = sq_ioapic_init(&vm->ioapic, &vm->apic_bus, err);
@@ -383,8 +385,10 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
                           "backend soft,jit=lockstep has one vCPU, not %u",
                           config->vcpus);
     rc = vm_new(config, mem, jit_heat, level, out, err);
-    if (!rc)
+    if (!rc) {
         of(*out)->lockstep = true;
+        (*out)->turn = &of(*out)->turn;
+    }
     return rc;
 }
 

@@ -79,6 +79,9 @@ struct sq_hvf_vcpu {
     uint64_t vtimer_offset;    /* the one the framework has */
     hv_return_t failed;        /* the first register access that failed */
     uint8_t power;             /* kept for whoever answers PSCI */
+    uint32_t debug;            /* enum squib_debug_flag */
+    bool arm_step;             /* the next run begins a step */
+    bool guest_ss;             /* what the guest had in MDSCR_EL1.SS */
     atomic_bool cancel;
     atomic_bool parked;
     struct sq_wake wake;
@@ -131,6 +134,18 @@ int sq_hvf_vcpu_new(struct squib_vm *vm, uint32_t index,
 /* Ends squib_vcpu_park() of all vCPUs: an interrupt may be for any. */
 void sq_hvf_vcpus_wake(struct sq_hvf_vm *vm);
 
+/* debug.c; see struct sq_vcpu_ops. */
+int sq_hvf_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                      struct squib_error *err);
+/* Before each run. */
+hv_return_t sq_hvf_debug_enter(struct sq_hvf_vcpu *v);
+/* The backend completed an instruction in the guest's place: that was the
+ * step. */
+hv_return_t sq_hvf_debug_completed(struct sq_hvf_vcpu *v);
+/* Whether the debug exception of this syndrome is for the caller; the
+ * others are the guest's own. */
+bool sq_hvf_debug_asked(struct sq_hvf_vcpu *v, uint64_t syndrome);
+
 /* state.c; see struct sq_vcpu_ops. */
 int sq_hvf_vcpu_get_state(struct squib_vcpu *vcpu, uint32_t parts,
                           struct squib_aarch64_state *st,
@@ -140,6 +155,7 @@ int sq_hvf_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                           struct squib_error *err);
 
 /* System registers that the backend itself uses. */
+#define SQ_HVF_MDSCR_EL1 SQUIB_AARCH64_SYSREG(2, 0, 0, 2, 2)
 #define SQ_HVF_MPIDR_EL1 SQUIB_AARCH64_SYSREG(3, 0, 0, 0, 5)
 #define SQ_HVF_SPSR_EL1 SQUIB_AARCH64_SYSREG(3, 0, 4, 0, 0)
 #define SQ_HVF_ELR_EL1 SQUIB_AARCH64_SYSREG(3, 0, 4, 0, 1)

@@ -175,10 +175,12 @@ static void on_signal(int signo)
     (void)signo;
 }
 
-static void forward_psci(uint32_t base)
+/* The framework hands all calls out. KVM does so for PSCI's and those of
+ * hypervisors' own services, which are all that guests here make. */
+static void forward(uint32_t base, uint32_t count)
 {
     struct smccc_filter filter = {
-        .base = base, .count = 0x20, .action = SMCCC_FORWARD};
+        .base = base, .count = count, .action = SMCCC_FORWARD};
     struct kvm_device_attr attr = {
         .group = SMCCC_CTRL,
         .attr = SMCCC_FILTER,
@@ -208,8 +210,10 @@ hv_return_t hv_vm_create(hv_vm_config_t config)
     must(hv.vm, "KVM_CREATE_VM");
     hv.run_len = (size_t)ioctl(hv.kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     ioctl(hv.vm, KVM_ENABLE_CAP, &nisv);
-    forward_psci(0x84000000);
-    forward_psci(0xc4000000);
+    forward(0x84000000, 0x20);
+    forward(0xc4000000, 0x20);
+    forward(0x86000000, 0x10000);
+    forward(0xc6000000, 0x10000);
     for (unsigned i = 0; i < VCPUS_MAX; i++)
         hv.vcpu[i].fd = -1;
     sigaction(SIGNAL, &act, NULL);

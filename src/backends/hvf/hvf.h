@@ -9,6 +9,7 @@
  * vcpu.c   running and canceling
  * esr.c    pure decoding of exits
  * inject.c pure: exceptions for the guest, trapped registers
+ * debug.c  single steps, breakpoint instructions
  * state.c  architectural state
  *
  * PSCI is not served: every HVC and SMC comes out as a HYPERCALL. Nothing

@@ -442,7 +442,7 @@ static void expect_refused(struct machine *m, int code, const char *word)
 
     assert_int_equal(sq_arm64_boot_load(m->mem, &m->boot, &entry, &err),
                      code);
-    if (!strstr(err.text, word))
+    if (!strstr(err.text, word) || !strstr(err.text, "\n  do: "))
         fail_msg("%s", err.text);
 }
 

@@ -26,37 +26,23 @@
 #include "backends/hvf/esr.h"
 #include "backends/hvf/hv_api.h"
 #include "core/backend.h"
+#include "core/slots.h"
 #include "os/wake.h"
 
 #define SQ_HVF_PAGE_LEN 0x4000u /* what the framework maps and protects */
-#define SQ_HVF_SLOTS_MAX 128
 
 extern const struct squib_backend sq_backend_hvf;
-
-/* One mapped range. */
-struct sq_hvf_slot {
-    struct squib_range range;
-    void *hva;
-    uint32_t prot;
-    bool used;
-    bool shown; /* false while the guest may not even read it */
-    /* With a dirty log. A page of the framework is writable for the guest
-     * only while all its bits are set, or about to be. */
-    _Atomic uint64_t *dirty;
-};
 
 struct sq_hvf_vcpu;
 
 struct sq_hvf_vm {
     struct squib_vm base;
     bool created; /* hv_vm_create() succeeded */
-    bool dirty_log;
     struct squib_aarch64_gic gic; /* spis is 0 without irqchip */
     uint32_t vcpus;
-    /* Guards slot[] between map, unmap, protect (writers) and the dirty
-     * log, guest faults and the watcher of host writes (readers). */
-    pthread_rwlock_t slot_lock;
-    struct sq_hvf_slot slot[SQ_HVF_SLOTS_MAX];
+    /* A page of the framework is writable for the guest only while all its
+     * bits in the log are set, or about to be. */
+    struct sq_slots slots;
     /* Levels of the SPIs as squib_vm_irq() set them: INTID n is bit n % 32
      * of line[n / 32]. */
     _Atomic uint32_t line[8];

@@ -232,6 +232,13 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c);
  * whoever asked is to hear that we may have written meanwhile. */
 void sq_x86_answer_purge(struct sq_x86_cpu *c);
 
+/* Large pages (tlb_large.c). The number of a page size in entries, 0 for
+ * 4 KiB; a page of it gets an entry; INVLPG: drops what is on the same large
+ * page. The latter returns whether the jump cache may hold some of it. */
+unsigned sq_tlb_size_of(unsigned shift);
+void sq_tlb_large_note(struct sq_tlb_large *l, uint64_t gva, unsigned size);
+bool sq_tlb_large_flush(struct sq_x86_cpu *c, uint64_t gva);
+
 /* An entry that serves nothing. */
 void sq_x86_tlb_clear(struct sq_tlb_entry *e, size_t k);
 

@@ -16,7 +16,7 @@ static bool is_high(uint8_t off)
 /* --- opcode with ModRM --------------------------------------------------- */
 
 /* AH..BH exist only without REX, which some of our registers need. */
-static bool encodable(const struct sq_jit_op *op)
+static bool encodable(const struct sq_tr *t, const struct sq_jit_op *op)
 {
     bool reg_high = op->reg8 && !op->reg_is_ext && is_high(op->in.reg);
     bool rm_high = op->rm8 && !op->mem && is_high(op->in.rm);
@@ -24,8 +24,9 @@ static bool encodable(const struct sq_jit_op *op)
 
     if (!reg_high && !rm_high)
         return true;
-    if (op->mem)
-        return false;
+    if (op->mem) /* but see turn() */
+        return t->j->host & SQ_JIT_V3 &&
+               (op->opc & 0xfffe) != SQ_OPC(0, 1, 0xb0); /* CMPXCHG */
     if (!reg_high && !op->reg_is_ext &&
         (sq_jit_host(reg) >= 8 || (op->reg8 && reg >= 4)))
         return false;
@@ -38,7 +39,9 @@ bool sq_tr_native(const struct sq_tr *t, const struct sq_jit_op *op)
 {
     if (op->need & ~t->j->host)
         return false;
-    return op->kind == JK_RM ? encodable(op)
+    if (op->kind == JK_TSC) /* or it is the exact count that matters */
+        return !t->c->det && !t->c->lockstep;
+    return op->kind == JK_RM ? encodable(t, op)
                              : (op->kind != JK_CLI &&
                                 op->kind != JK_SWAPGS) || !t->user;
 }
@@ -67,6 +70,14 @@ static unsigned byte_flag(uint8_t off, unsigned *host)
     return *host >= 4 && *host < 8 ? SQ_E_REX : 0;
 }
 
+/* Makes AH..BH the register's low byte, which can be used with REX; and by
+ * the rest of 64 bits back again. No flags change. */
+static void turn(struct sq_tr *t, unsigned host, uint8_t by)
+{
+    sq_emit_vex_rr(&t->e, SQ_OPC(0xf2, 3, 0xf0), SQ_E_W, host, 0, host);
+    sq_emit_u8(&t->e, by); /* RORX */
+}
+
 /* BT and its like with a register count reach beyond a memory operand. */
 static bool may_be_memory(const struct sq_jit_op *op)
 {
@@ -83,18 +94,24 @@ static void op_rm(struct sq_tr *t)
     unsigned fl = size_flags(op), reg = op->ext, rm = 0;
     struct sq_emit_mem m = {0};
     bool as_memory = false;
+    bool turned = op->mem && op->reg8 && !op->reg_is_ext &&
+                  is_high(op->in.reg);
+    bool flags = op->rd || (op->touches && after & ~op->wr);
+    bool r10 = flags || (!op->reg_is_ext && sq_jit_homed(op->in.reg / 8));
 
     if (op->mem) { /* CMPXCHG16B: #GP comes before page faults */
         m = sq_tr_access(t, op->mem_size, op->rm_role & ROLE_W,
-                         op->mem_size == 16 ? 16 : 0);
+                         op->mem_size == 16 ? 16 : 0, r10);
         if (op->locked && op->mem_size < 16)
             sq_tr_check_aligned(t, op->mem_size);
     }
-    if (op->rd || (op->touches && after & ~op->wr))
+    if (flags)
         sq_tr_flags_restore(t);
     if (!op->reg_is_ext) {
         reg = bring(t, op->in.reg, H_10, op->reg_role);
-        if (op->reg8)
+        if (turned)
+            turn(t, reg, 8);
+        else if (op->reg8)
             fl |= byte_flag(op->in.reg, &reg);
     }
     if (!op->mem) {
@@ -114,6 +131,8 @@ static void op_rm(struct sq_tr *t)
     else
         sq_emit_rr(e, op->opc, fl, reg, rm);
     sq_emit_imm(e, op->in.imm, op->imm_len);
+    if (turned)
+        turn(t, reg, 64 - 8);
     if (!op->reg_is_ext && op->reg_role & ROLE_W &&
         sq_jit_homed(op->in.reg / 8))
         sq_emit_store(e, HOME(op->in.reg / 8), H_10);
@@ -132,7 +151,8 @@ static void op_vex_g(struct sq_tr *t)
     struct sq_emit_mem m = {0};
 
     if (op->mem) {
-        m = sq_tr_access(t, op->mem_size, false, 0);
+        m = sq_tr_access(t, op->mem_size, false, 0,
+                         !op->imm_len && sq_jit_homed(v));
     } else if (sq_jit_homed(rm)) {
         sq_emit_load(e, H_9, HOME(rm));
     }
@@ -271,10 +291,9 @@ static void op_div(struct sq_tr *t)
 
     if (op->mem) {
         sq_tr_ea(t);
-        sq_tr_check(t, op->mem_size, false);
         /* Another processor may change the divisor after the test. */
         sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), fl, H_9,
-                   (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+                   sq_tr_check_halves(t, op->mem_size, false));
         sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_9);
         sq_emit_lea(e, H_9, sq_jit_cpu(CPU(js.tmp)));
     }
@@ -311,6 +330,7 @@ static const struct sq_emit_mem at_r9 = {H_9, H_NONE, 0, 0};
 static void op_push(struct sq_tr *t)
 {
     const struct sq_jit_op *op = sq_tr_op(t);
+    struct sq_emit_mem m;
     unsigned h;
 
     if (op->kind == JK_PUSHF) {
@@ -318,19 +338,23 @@ static void op_push(struct sq_tr *t)
         sq_emit_store(&t->e, sq_jit_cpu(CPU(js.tmp)), H_10);
     } else if (op->kind == JK_PUSH_M) {
         sq_tr_ea(t);
-        sq_tr_check(t, 8, false);
-        sq_emit_load(&t->e, H_9, at_r9);
+        m = sq_tr_check_halves(t, 8, false);
+        sq_emit_load(&t->e, H_9, m);
         sq_emit_store(&t->e, sq_jit_cpu(CPU(js.tmp)), H_9);
     }
-    sq_tr_check_stack(t, -8, 8, true);
+    m = sq_tr_check_stack(t, -8, 8, true);
     if (op->kind == JK_PUSH_I) {
-        sq_emit_rm(&t->e, SQ_OPC(0, 0, 0xc7), SQ_E_W, 0, at_r9);
+        sq_emit_rm(&t->e, SQ_OPC(0, 0, 0xc7), SQ_E_W, 0, m);
         sq_emit_u32(&t->e, (uint32_t)op->in.imm);
-    } else if (op->kind == JK_PUSH_M || op->kind == JK_PUSHF) {
-        sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.tmp)));
-        sq_emit_store(&t->e, at_r9, H_10);
+    } else if (op->kind == JK_PUSH && !sq_jit_homed(op->in.rm / 8)) {
+        sq_emit_store(&t->e, m, sq_jit_host(op->in.rm / 8));
     } else {
-        h = bring(t, op->in.rm, H_10, ROLE_R);
+        sq_emit_lea(&t->e, H_9, m);
+        h = H_10;
+        if (op->kind == JK_PUSH)
+            h = bring(t, op->in.rm, H_10, ROLE_R);
+        else
+            sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.tmp)));
         sq_emit_store(&t->e, at_r9, h);
     }
     sq_tr_move_rsp(t, -8);
@@ -339,13 +363,13 @@ static void op_push(struct sq_tr *t)
 static void op_pop(struct sq_tr *t)
 {
     unsigned g = sq_tr_op(t)->in.rm / 8;
+    struct sq_emit_mem m = sq_tr_check_stack(t, 0, 8, false);
 
-    sq_tr_check_stack(t, 0, 8, false);
     if (sq_jit_homed(g)) {
-        sq_emit_load(&t->e, H_9, at_r9);
+        sq_emit_load(&t->e, H_9, m);
         sq_emit_store(&t->e, HOME(g), H_9);
     } else {
-        sq_emit_load(&t->e, sq_jit_host(g), at_r9);
+        sq_emit_load(&t->e, sq_jit_host(g), m);
     }
     if (g != R_SP)
         sq_tr_move_rsp(t, 8);
@@ -353,10 +377,12 @@ static void op_pop(struct sq_tr *t)
 
 static void op_leave(struct sq_tr *t)
 {
+    struct sq_emit_mem m;
+
     sq_emit_mov(&t->e, H_9, H_BP);
-    sq_tr_check(t, 8, false);
+    m = sq_tr_check_halves(t, 8, false);
     sq_emit_lea(&t->e, H_11, (struct sq_emit_mem){H_BP, H_NONE, 0, 8});
-    sq_emit_load(&t->e, H_BP, at_r9);
+    sq_emit_load(&t->e, H_BP, m);
 }
 
 /* --- control flow -------------------------------------------------------- */
@@ -369,7 +395,7 @@ static unsigned next_off(const struct sq_tr *t)
 /* Pushes the return address; RSP moves later. */
 static void push_return(struct sq_tr *t)
 {
-    sq_tr_check_stack(t, -8, 8, true);
+    sq_emit_lea(&t->e, H_9, sq_tr_check_stack(t, -8, 8, true));
     sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.page)));
     sq_emit_lea(&t->e, H_10,
                 (struct sq_emit_mem){H_10, H_NONE, 0, (int32_t)next_off(t)});
@@ -410,8 +436,7 @@ static void op_indirect(struct sq_tr *t)
 
     if (op->mem) {
         sq_tr_ea(t);
-        sq_tr_check(t, 8, false);
-        sq_emit_load(e, H_9, at_r9);
+        sq_emit_load(e, H_9, sq_tr_check_halves(t, 8, false));
         if (call)
             sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_9);
     }
@@ -430,8 +455,7 @@ static void op_indirect(struct sq_tr *t)
 
 static void op_ret(struct sq_tr *t)
 {
-    sq_tr_check_stack(t, 0, 8, false);
-    sq_emit_load(&t->e, H_9, at_r9);
+    sq_emit_load(&t->e, H_9, sq_tr_check_stack(t, 0, 8, false));
     sq_tr_jump_indirect(t, 8 + (int32_t)(uint16_t)sq_tr_op(t)->in.imm);
 }
 
@@ -482,6 +506,7 @@ static void emit(struct sq_tr *t)
     case JK_REP: sq_tr_rep(t); break;
     case JK_CLI: sq_tr_cli(t); break;
     case JK_SWAPGS: sq_tr_swapgs(t); break;
+    case JK_TSC: sq_tr_tsc(t); break;
     case JK_PUSH:
     case JK_PUSH_I:
     case JK_PUSHF:

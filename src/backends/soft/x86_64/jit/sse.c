@@ -217,7 +217,7 @@ void sq_tr_sse(struct sq_tr *t)
     }
     if (op->mem) /* #GP comes before page faults */
         m = sq_tr_access(t, op->mem_size, store,
-                         op->aligned ? op->mem_size : 0);
+                         op->aligned ? op->mem_size : 0, false);
     switch (op->form) {
     case X_GX:
         emit_op(t, gpr(t, (uint8_t)reg, false), rm, m);

@@ -75,14 +75,20 @@ struct sq_emit_mem sq_tr_operand(struct sq_tr *t);
 void sq_tr_ea(struct sq_tr *t);
 /* Makes R9, a linear address, a host pointer; R10 and flags are lost. */
 void sq_tr_check(struct sq_tr *t, unsigned len, bool write);
+/* The same in two halves, which the operand that it returns adds up: R9 is
+ * the offset in the page (or the pointer, and R10 is 0). It saves the
+ * addition where R10 is not needed meanwhile. */
+struct sq_emit_mem sq_tr_check_halves(struct sq_tr *t, unsigned len,
+                                      bool write);
 /* The memory operand, ready to be used; `align`: what it must be aligned to
- * or raises #GP, 0 for nothing. As sq_tr_check(), unless it is in a run. */
+ * or raises #GP, 0 for nothing; `r10`: R10 is written before it is used. */
 struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
-                                unsigned align);
-/* For R9 = RSP + disp. */
-void sq_tr_check_stack(struct sq_tr *t, int32_t disp, unsigned len,
-                       bool write);
-/* The operand is locked: if R9 is not aligned, the interpreter's turn. */
+                                unsigned align, bool r10);
+/* As sq_tr_check_halves(), of RSP + disp. */
+struct sq_emit_mem sq_tr_check_stack(struct sq_tr *t, int32_t disp,
+                                     unsigned len, bool write);
+/* The operand is locked: if R9 (or its half) is not aligned, it is the
+ * interpreter's turn. */
 void sq_tr_check_aligned(struct sq_tr *t, unsigned len);
 
 /* --- leaving (exits.c) --------------------------------------------------- */
@@ -117,6 +123,8 @@ void sq_tr_cold_run(struct sq_tr *t, const struct sq_tr_cold *cold);
 /* (system.c) Only for translations that run in kernel mode: */
 void sq_tr_cli(struct sq_tr *t);
 void sq_tr_swapgs(struct sq_tr *t);
+/* RDTSC, RDTSCP. */
+void sq_tr_tsc(struct sq_tr *t);
 /* RFLAGS to R10; status flags are in js.flags. */
 void sq_tr_rflags(struct sq_tr *t);
 /* REP MOVS, REP STOS within a page; all else is the interpreter's. */

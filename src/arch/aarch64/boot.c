@@ -56,7 +56,8 @@ static int check(const struct sq_arm64_boot *boot, struct squib_error *err)
     if (len >= SQ_ARM64_CMDLINE_MAX)
         return sq_err_set(err, SQUIB_E_RANGE,
                           "the kernel command line has %zu bytes, at most %u "
-                          "are possible\n  do: give a shorter one", len, SQ_ARM64_CMDLINE_MAX - 1);
+                          "are possible\n  do: give a shorter one", len,
+                          SQ_ARM64_CMDLINE_MAX - 1);
     if (boot->device_count > SQ_ARM64_VIRTIO_MAX)
         return sq_err_set(err, SQUIB_E_INVAL, "%zu devices: at most %u are "
                           "possible\n  do: give fewer, or use --pci",

@@ -12,7 +12,7 @@
 
 bool sq_call_reply(struct sq_call *call, json_t *tree)
 {
-    call->reply = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
+    call->reply = tree ? sq_json_text(tree) : NULL;
     json_decref(tree);
     return call->reply ? true
                        : sq_fault(&call->fault, "Internal VMM error: out of "

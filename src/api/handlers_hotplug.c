@@ -137,6 +137,8 @@ bool sq_run_unplug(struct sq_call *call)
     if (rc)
         return sq_fault(&call->fault, "%s%s", kind->before, err.text);
     sq_spec_list_remove(&list, (uint32_t)n);
+    if (kind->id == SQ_VIRTIO_ID_PMEM)
+        sq_resources_pmem_gone(r, (uint32_t)n);
     sq_api_device_gone(call->api, kind->id, (uint32_t)n);
     return true;
 }

@@ -133,10 +133,10 @@ uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
 void sq_x86_stop_after(const struct sq_x86_insn *i)
 {
-    /* Blocks belong to their vCPU, and there is always a sentinel behind
-     * the last instruction. The block stays cut here, which is where it
-     * will end the next time, too. */
-    ((struct sq_x86_insn *)(uintptr_t)i)[1].exec = sq_x86_exec_stop;
+    /* There is always a sentinel behind the last instruction. The block
+     * stays cut here, which is where it will end the next time, too; a block
+     * may end anywhere, so other vCPUs do not mind. */
+    sq_x86_set_exec(i + 1, sq_x86_exec_stop);
 }
 
 static void post(struct sq_x86_cpu *c, const struct sq_x86_insn *i,

@@ -388,6 +388,15 @@ struct sq_x86_det {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
 };
 
+/* Breakpoints (debug.h): bit n stands for DRn. */
+struct sq_x86_debug {
+    uint8_t code, data, port; /* enabled as what */
+    uint8_t hits;  /* by data and ports, until the instruction's end */
+    bool after_ss; /* no breakpoint at the next instruction */
+    struct sq_tlb_entry aside; /* for the page that an access goes to, */
+    size_t aside_k;            /* and where it would be in the TLB */
+};
+
 /* Where time begins there: 2026-01-01. */
 #define SQ_DET_DATE_S 1767225600ull
 
@@ -446,7 +455,8 @@ struct sq_x86_cpu {
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 
     uint8_t run_state; /* enum squib_x86_run_state */
-    bool nmi_pending, nmi_blocked;
+    uint8_t nmi_pending; /* how many: one while they are blocked, else two */
+    bool nmi_blocked;
     /* Set by an instruction behind which there is no single-step trap
      * although the trap flag was set before it. */
     bool no_step;
@@ -515,6 +525,7 @@ struct sq_x86_cpu {
     _Alignas(16) uint8_t single[SQ_BLOCK_ROOM(1)];
     _Alignas(16) uint8_t one[SQ_BLOCK_ROOM(1)];
     struct sq_x86_young young;
+    struct sq_x86_debug debug;
 };
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */

@@ -12,6 +12,7 @@
 
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/ops.h"
@@ -84,6 +85,7 @@ void sq_x86_answer_purge(struct sq_x86_cpu *c)
 static void flush_all(struct sq_x86_cpu *c)
 {
     memset(&c->large, 0, sizeof(c->large));
+    sq_x86_tlb_clear(&c->debug.aside, c->debug.aside_k);
     for (unsigned u = 0; u < 2; u++) {
         for (size_t k = 0; k < SQ_TLB_ALL; k++)
             sq_x86_tlb_clear(&c->tlbs[u][k], k);
@@ -240,6 +242,7 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c)
         for (size_t k = 0; k < SQ_TLB_ALL; k++)
             purge_code(c, &c->tlbs[u][k], k, NULL);
     sq_x86_tlb_each_waiting(c, purge_code, NULL);
+    purge_code(c, &c->debug.aside, c->debug.aside_k, NULL);
     atomic_store(&c->answered, asked);
 }
 
@@ -326,6 +329,20 @@ static struct sq_tlb_entry *fill(struct sq_x86_cpu *c,
     return e;
 }
 
+/* Pages with data breakpoints are not to be found in the TLB. */
+static struct sq_tlb_entry *put_aside(struct sq_x86_cpu *c, bool user,
+                                      struct sq_tlb_entry *e)
+{
+    struct sq_x86_debug *d = &c->debug;
+
+    if (atomic_load(&c->attn) & ATTN_PURGE)
+        purge_code(c, &d->aside, d->aside_k, NULL);
+    d->aside = *e;
+    d->aside_k = (size_t)(e - c->tlbs[user]);
+    sq_x86_tlb_clear(e, d->aside_k);
+    return &d->aside;
+}
+
 /* The entry that serves gva, filled if needed. */
 static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
                                    const struct sq_x86_insn *i, uint64_t gva,
@@ -338,7 +355,19 @@ static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
     e = sq_tlb_at(c->tlbs[user], gva, write);
     if (gva - (write ? e->tag_w : e->tag_r) < 4096)
         return e;
-    return fill(c, i, gva, write, user);
+    e = fill(c, i, gva, write, user);
+    if (SQ_UNLIKELY(c->debug.data) &&
+        sq_x86_debug_on_page(c, c->debug.data, gva))
+        return put_aside(c, user, e);
+    return e;
+}
+
+static inline void note_access(struct sq_x86_cpu *c,
+                               const struct sq_x86_insn *i, uint64_t gva,
+                               unsigned len, bool write)
+{
+    if (SQ_UNLIKELY(c->debug.data) && i)
+        sq_x86_debug_access(c, i, gva, len, write);
 }
 
 void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -348,6 +377,7 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
     if (!(c->efer & EFER_LMA))
         gva = (uint32_t)gva;
+    note_access(c, i, gva, len, write);
     if ((gva & 0xfff) + len > 4096) {
         /* Both pages must be there before anything happens. */
         lookup(c, i, gva, write, c->cpl == 3);
@@ -370,6 +400,7 @@ void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     uint8_t *to = dst;
     unsigned room = 4096 - (unsigned)(gva & 0xfff);
 
+    note_access(c, i, c->efer & EFER_LMA ? gva : (uint32_t)gva, len, false);
     /* Memory answers before devices see anything. */
     if (len > room)
         lookup(c, i, gva + room, false, user);
@@ -423,6 +454,7 @@ void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     const uint8_t *from = src;
     unsigned room = 4096 - (unsigned)(gva & 0xfff);
 
+    note_access(c, i, c->efer & EFER_LMA ? gva : (uint32_t)gva, len, true);
     if (len > room)
         lookup(c, i, gva + room, true, user);
     while (len) {

@@ -9,10 +9,12 @@
 
 #include "backends/soft/vcpu.h"
 #include "backends/soft/vm.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/insns.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
+#include "os/lazy.h"
 
 #define HASH_BITS 17
 #define ARENA_LEN (24u << 20)
@@ -39,15 +41,16 @@ struct sq_block_cache {
 
 int sq_block_cache_new(struct sq_block_cache **out, struct squib_error *err)
 {
-    struct sq_block_cache *bc = calloc(1, sizeof(*bc));
+    struct sq_block_cache *bc = sq_lazy_new(sizeof(*bc), "squib-blocks");
 
     if (!bc)
-        return sq_err_set(err, SQUIB_E_NOMEM, "code cache: out of memory");
-    bc->arena = mmap(NULL, ARENA_LEN, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bc->arena == MAP_FAILED) {
-        free(bc);
         return sq_err_os(err, SQUIB_E_OS, errno, "code cache");
+    bc->arena = sq_lazy_new(ARENA_LEN, "squib-blocks");
+    if (!bc->arena) {
+        int error = errno;
+
+        munmap(bc, sizeof(*bc));
+        return sq_err_os(err, SQUIB_E_OS, error, "code cache");
     }
     bc->limit = ARENA_LEN;
     pthread_mutex_init(&bc->lock, NULL);
@@ -63,7 +66,7 @@ void sq_block_cache_free(struct sq_block_cache *bc)
     munmap(bc->arena, ARENA_LEN);
     pthread_cond_destroy(&bc->moved);
     pthread_mutex_destroy(&bc->lock);
-    free(bc);
+    munmap(bc, sizeof(*bc));
 }
 
 uint64_t sq_block_count(struct sq_block_cache *bc)
@@ -215,11 +218,16 @@ struct fetch {
     unsigned avail; /* to the end of the page */
 };
 
+static uint64_t fetch_gva(const struct sq_x86_cpu *c)
+{
+    uint64_t gva = c->gpr[SQ_RIP] + c->fetch_base;
+
+    return c->code64 ? gva : (uint32_t)gva;
+}
+
 static void fetch_begin(struct sq_x86_cpu *c, struct fetch *f)
 {
-    f->gva = c->gpr[SQ_RIP] + c->fetch_base;
-    if (!c->code64)
-        f->gva = (uint32_t)f->gva;
+    f->gva = fetch_gva(c);
     f->pa = sq_x86_fetch_gpa(c, NULL, f->gva);
     f->slot = sq_soft_slot_of(c->vm, f->pa);
     if (!f->slot) {
@@ -490,6 +498,9 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
     struct sq_x86_block *b;
     struct fetch f;
 
+    if (SQ_UNLIKELY(c->debug.code) &&
+        sq_x86_debug_on_page(c, c->debug.code, fetch_gva(c)))
+        return sq_block_single(c);
     fetch_begin(c, &f);
     b = find(c, &f);
     if (!b) {
@@ -515,7 +526,10 @@ struct sq_x86_block *sq_block_single(struct sq_x86_cpu *c)
     struct sq_x86_block *b = (void *)c->single;
     struct fetch f;
 
+    if (SQ_UNLIKELY(c->debug.code))
+        sq_x86_debug_fetch(c, fetch_gva(c));
     fetch_begin(c, &f);
     decode_into(c, &f, b, 1);
+    b->jit[0] = b->jit[1] = SQ_JIT_NEVER; /* the next one has its place */
     return b;
 }

@@ -12,6 +12,7 @@
 
 #include "backends/soft/x86_64/jit/state.h"
 #include "base/err.h"
+#include "os/lazy.h"
 #include "os/shm.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -64,14 +65,6 @@ static uint8_t host_has(void)
     return has;
 }
 
-static void *table(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 /* What the host's processor and this build must be. */
 static int check_host(struct squib_error *err)
 {
@@ -115,8 +108,10 @@ int sq_jit_new(struct sq_jit **out, unsigned heat, struct squib_error *err)
         sq_jit_free(j);
         return rc;
     }
-    j->sites = table(SQ_JIT_SITES_MAX * sizeof(*j->sites));
-    j->links = table(SQ_JIT_LINKS_MAX * sizeof(*j->links));
+    j->sites = sq_lazy_new(SQ_JIT_SITES_MAX * sizeof(*j->sites),
+                           "squib-jit");
+    j->links = sq_lazy_new(SQ_JIT_LINKS_MAX * sizeof(*j->links),
+                           "squib-jit");
     if (!j->sites || !j->links) {
         sq_jit_free(j);
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");

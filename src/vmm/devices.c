@@ -47,6 +47,11 @@ static void send_msi(void *ctx, uint64_t gpa, uint32_t data)
     squib_vm_msi(ctx, gpa, data, NULL); /* the guest chose where */
 }
 
+struct sq_msi sq_devices_msi(const struct sq_devices_env *env)
+{
+    return (struct sq_msi){send_msi, env->vm};
+}
+
 /* --- the virtio devices a configuration can ask for -------------------- */
 
 static uint32_t blk_count(const struct sq_vm_spec *spec)
@@ -509,7 +514,7 @@ static int add_pci(struct sq_devices *devices,
         .dev = dev,
         .mem = env->mem,
         .poller = env->poller,
-        .msi = {send_msi, env->vm},
+        .msi = sq_devices_msi(env),
         .doorbell = can_ring(env->vm) ? doorbell : NULL,
         .doorbell_ctx = env->vm,
     };

@@ -68,6 +68,7 @@ struct sq_arm64_boot {
     bool serial;  /* the 16550A is there */
     bool rtc;     /* the PL031 is there */
     bool vmgenid; /* an identifier at SQ_ARM64_VMGENID_GPA */
+    bool pci;     /* a PCI bus, whose messages go to the GIC's frame */
     /* 32 random bytes for the guest's random numbers and addresses, or
      * NULL. */
     const uint8_t *seed;

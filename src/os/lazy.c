@@ -28,6 +28,6 @@ void *sq_lazy_new(size_t len, const char *name)
     (void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (unsigned long)(uintptr_t)p,
                 (unsigned long)len, (unsigned long)(uintptr_t)name);
 #endif
-    errno = 0;
+    (void)name; /* for hosts that have no names */
     return p;
 }

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "core/backend.h"
 #include "vmm/vmm_internal.h"
 
 static int push(struct sq_vmm *vmm, sq_undo_fn *fn, struct squib_error *err)
@@ -103,6 +104,7 @@ static void undo_vm(void *ctx)
 {
     struct sq_vmm *vmm = ctx;
 
+    sq_poller_set_turn(vmm->env.poller, NULL);
     squib_vm_free(vmm->vm);
     vmm->vm = NULL;
 }
@@ -132,7 +134,10 @@ static int build_vm(struct sq_vmm *vmm, struct squib_error *err)
     if (vmm->machine.ops->vm_config)
         vmm->machine.ops->vm_config(&config);
     rc = squib_vm_new(vmm->env.backend, &config, vmm->mem, &vmm->vm, err);
-    return rc ? rc : push(vmm, undo_vm, err);
+    if (rc)
+        return rc;
+    sq_poller_set_turn(vmm->env.poller, vmm->vm->turn);
+    return push(vmm, undo_vm, err);
 }
 
 /* --- devices ----------------------------------------------------------- */

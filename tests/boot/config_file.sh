@@ -178,7 +178,7 @@ machine console 2 false
 mkfifo "$work/stdin"
 exec 3<>"$work/stdin"
 : >"$out"
-timeout --foreground -k 5 $((60 * slow)) "$SQUIB" --no-api \
+timeout --foreground -k 5 $((60 * slow * patience)) "$SQUIB" --no-api \
     --config-file "$config" --backend "$backend" \
     <"$work/stdin" >"$out" 2>"$err" 3<&- &
 started_pid=$!

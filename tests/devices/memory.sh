@@ -18,7 +18,7 @@ gave_back() { # what, KiB before, KiB after, KiB freed: 90 % of it
 # What is resident when it has stopped falling, or has fallen to $1.
 settled() { # KiB
     last=0 i=0
-    while [ $i -lt $((30 * slow)) ]; do
+    while [ $i -lt $((30 * slow * patience)) ]; do
         now=$(resident)
         [ "$now" -gt "$1" ] || break
         last=$now
@@ -67,7 +67,7 @@ i=0
 until [ "$(api GET /balloon/statistics | sed 's/200$//' |
     jq .actual_mib)" -ge 300 ]; do
     i=$((i + 1))
-    [ $i -lt $((60 * slow)) ] || break
+    [ $i -lt $((60 * slow * patience)) ] || break
     sleep 1
 done
 # The balloon takes touched pages and untouched ones alike: what it holds is
@@ -126,7 +126,7 @@ status_is() { # what, plugged, requested
 \"slot_size_mib\":128,\"plugged_size_mib\":$2,\"requested_size_mib\":$3}200"
     until got=$(api GET /hotplug/memory); [ "$got" = "$want" ]; do
         i=$((i + 1))
-        [ $i -lt $((120 * slow)) ] || { fail "$1" "$got"; return; }
+        [ $i -lt $((120 * slow * patience)) ] || { fail "$1" "$got"; return; }
         sleep 0.5
     done
     pass "$1"
@@ -139,7 +139,7 @@ total_is() { # what, KiB
     until guest "grep MemTotal /proc/meminfo | tr -dc 0-9" &&
         [ "$(cat "$out")" = "$2" ]; do
         i=$((i + 1))
-        [ $i -lt $((60 * slow)) ] || {
+        [ $i -lt $((60 * slow * patience)) ] || {
             fail "$1" "$(cat "$out") KiB, not $2"
             return
         }

@@ -11,6 +11,9 @@ make_root
 daemons=
 trap 'kill $daemons 2>/dev/null; stop_program; cleanup' EXIT
 
+up_or_gone() { # socket
+    listens "$1" || gone "$last"
+}
 # One back end for each image: NAME.sock.
 back_end() { # name, image, writable
     qemu-storage-daemon \
@@ -19,13 +22,9 @@ back_end() { # name, image, writable
         2>"$work/$1.log" &
     last=$!
     daemons="$daemons $last"
-    i=0
-    until [ -S "$work/$1.sock" ]; do
-        i=$((i + 1))
-        kill -0 "$last" 2>/dev/null && [ $i -lt 100 ] ||
-            skip "the storage daemon does not start: $(cat "$work/$1.log")"
-        sleep 0.1
-    done
+    eventually 30 up_or_gone "$work/$1.sock"
+    listens "$work/$1.sock" ||
+        skip "the storage daemon does not start: $(cat "$work/$1.log")"
 }
 truncate -s 64M "$work/data.img"
 back_end root "$root_image" off on

@@ -17,14 +17,14 @@
 #   --cpu MODEL       neoverse-n1 (KVM with VHE); cortex-a72 is without
 #   --packed          the kernel also as Image.gz and as an EFI zboot image, in
 #                     /kernel-gz and /kernel-zboot
-#   --timeout SECONDS for the whole machine (800)
+#   --timeout SECONDS for the whole machine (1000)
 #   --keep FILE       writes the machine's whole console there
 #
 # Exit status: see lib.sh.
 set -eu
 export LC_ALL=C
 . "$(dirname "$0")/lib.sh"
-cpu=neoverse-n1 packed= timeout=800 keep=
+cpu=neoverse-n1 packed= timeout=1000 keep=
 
 while [ $# -gt 0 ]; do
     case $1 in

@@ -91,7 +91,7 @@ static void stop(void *ctx, uint64_t now_ns)
 
 static void wait_used(struct guest *g, unsigned n)
 {
-    uint64_t end = sq_now_ns() + 20000000000ull;
+    uint64_t end = sq_now_ns() + 60000000000ull;
     struct sq_timer t = {.fn = stop, .ctx = g->poller};
 
     while (guest_used_idx(g, 0) < n) {

@@ -395,7 +395,7 @@ static void offer_read(struct guest *g, uint64_t data_gpa, uint32_t len)
 /* Until so many are answered, or the device is broken. */
 static void wait_used(struct guest *g, uint16_t n)
 {
-    uint64_t end = sq_now_ns() + 10000000000u;
+    uint64_t end = sq_now_ns() + 60000000000u;
 
     while (guest_used_idx(g, 0) < n && !guest_needs_reset(g) &&
            sq_now_ns() < end) {

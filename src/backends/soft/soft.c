@@ -317,6 +317,7 @@ static void soft_free(struct squib_vm *base)
     free_code(vm);
     pthread_mutex_destroy(&vm->lock);
     pthread_mutex_destroy(&vm->split_lock);
+    sq_turn_destroy(&vm->turn);
     free(vm);
 }
 
@@ -349,6 +350,7 @@ static int vm_new(const struct squib_vm_config *config,
     vm->level = level;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->split_lock, NULL);
+    sq_turn_init(&vm->turn);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
     rc = new_code(vm, err);
     if (!rc && config->irqchip)
@@ -399,6 +401,7 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
     if (rc)
         return rc;
     of(*out)->lockstep = true;
+    (*out)->turn = &of(*out)->turn;
     if (of(*out)->jit)
         return 0;
     soft_free(*out);

@@ -44,6 +44,7 @@ struct sq_soft_vm {
     uint64_t start_ns; /* guest TSC zero */
     unsigned jit_heat; /* executions before translation, 0: never */
     bool lockstep;     /* the interpreter checks the translator */
+    struct sq_turn turn; /* the vCPU's while lockstep compares */
     uint8_t level;     /* enum sq_soft_level */
 };
 

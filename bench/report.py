@@ -149,6 +149,8 @@ def goals(result):
          len(slower) if whole is not None else None, 0, None, ''),
         ('memory beyond the guest\'s', max(own) if own else None, 40, 20,
          'MiB'),
+        ('memory beyond the guest\'s and the code cache',
+         api('memory with a guest, all else'), 5, None, 'MiB'),
         ('2 vCPUs to one', busy[0] if busy else None, 1.8, None, 'x more'),
         ('API socket ready, CPU', api('API socket ready, CPU'), 5, None,
          'ms'),

@@ -208,7 +208,9 @@ void sq_api_answer(void *ctx, const struct sq_http_request *request,
         answer->body = fault ? json_dumps(fault, JSON_COMPACT) : NULL;
         json_decref(fault);
     }
-    answer->deprecated = call->deprecated;
+    if (call->deprecated)
+        sq_log_warn(&api->log, "%s", call->deprecated);
+    answer->deprecated = call->deprecated != NULL;
     json_decref(call->tree);
     free(call);
 }

@@ -158,8 +158,11 @@ static void note_lack(const struct squib_backend *be, char *why,
                       size_t why_len)
 {
     struct squib_error lack = {0};
-    size_t used = strnlen(why, why_len);
+    size_t used;
 
+    if (!why_len)
+        return; /* nobody asks: there may be no `why` either */
+    used = strnlen(why, why_len);
     if (used < why_len && be->at_best && be->at_best(&lack))
         snprintf(why + used, why_len - used, "; %s", lack.text);
 }

@@ -77,11 +77,15 @@ struct sq_devices {
     struct squib_vm *vm;
     struct squib_memory *mem;
     uint64_t pmem_end; /* gpa: where the next pmem device may lie */
+    /* The environment's. */
+    const struct sq_vm_spec *spec;
+    void (*trouble)(void *ctx, const char *text);
+    void *ctx;
 };
 
 /* What devices are connected to. */
 struct sq_devices_env {
-    const struct sq_vm_spec *spec;
+    const struct sq_vm_spec *spec; /* outlives the devices */
     const struct sq_machine_ops *machine;
     struct squib_vm *vm;
     struct squib_memory *mem;
@@ -95,6 +99,7 @@ struct sq_devices_env {
     void (*reset)(void *ctx);
     void (*test_exit)(void *ctx, uint32_t value); /* of the test device */
     void (*boot_done)(void *ctx, uint64_t wall_ns, uint64_t cpu_ns);
+    void (*trouble)(void *ctx, const char *text); /* vmm.h; event thread */
     void *ctx;
     struct sq_mmds *mmds; /* or NULL */
     const struct sq_vsock_host_ops *vsock_host; /* or NULL */

@@ -99,6 +99,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         initrd[i] = (struct sq_arm64_blob){parts.part[i].data,
                                            parts.part[i].len};
     boot.initrd_parts = parts.parts;
+    boot.initrd_mapped = parts.map;
     boot.kernel = kernel;
     if (!rc)
         rc = sq_arm64_boot_load(mem, &boot, &machine->entry.arm64, err);

@@ -53,7 +53,7 @@
 #include "base/util.h"
 #include "waiting_kernel.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 #define ANSWER_MAX (1u << 20)
 #define CONNS_MAX 32
 
@@ -158,7 +158,7 @@ static int try_connect(void)
 
 static int dial(void)
 {
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < WAIT_MS / 10; i++) {
         int fd = try_connect();
 
         if (fd >= 0)

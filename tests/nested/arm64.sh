@@ -15,7 +15,7 @@
 #                     6.4 or newer, which can forward PSCI calls
 #   BUSYBOX           a static one for arm64
 #   --cpu MODEL       neoverse-n1 (KVM with VHE); cortex-a72 is without
-#   --timeout SECONDS for the whole machine (270)
+#   --timeout SECONDS for the whole machine (1000)
 #   --keep FILE       writes the machine's whole console there
 #
 # The verdict is what the machine writes to its console, since QEMU's exit
@@ -23,7 +23,7 @@
 # tested here (the reason is printed).
 set -eu
 export LC_ALL=C
-cpu=neoverse-n1 timeout=270 keep=
+cpu=neoverse-n1 timeout=1000 keep=
 
 skip() {
     echo "skip: $1"

@@ -12,7 +12,7 @@
 #                     or an unpacked linux-image package (boot/, lib/modules/)
 #   --conform FILE    a static conformance program: runs "FILE kvm"
 #   --squib FILE      a static squib: boots the same kernel as its guest
-#   --timeout SECONDS for the whole machine (120)
+#   --timeout SECONDS for the whole machine (1000)
 #   --no-npt          without nested paging, so with KVM's shadow pages
 #   --tests WORDS     only these conformance tests
 #   --keep FILE       writes the machine's whole console there
@@ -23,7 +23,7 @@
 set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
-conform= squib= timeout=120 npt=1 tests= keep= dir=
+conform= squib= timeout=1000 npt=1 tests= keep= dir=
 
 skip() {
     echo "skip: $1"

@@ -223,7 +223,7 @@ static int setup_machine(void **state)
     m->spec->vcpus = 3;
     strcpy(m->spec->kernel, m->kernel);
     m->guard = (struct sq_timer){.fn = on_guard, .ctx = m};
-    sq_timer_arm(m->poller, &m->guard, sq_now_ns() + 20 * SECOND);
+    sq_timer_arm(m->poller, &m->guard, sq_now_ns() + 60 * SECOND);
     *state = m;
     return 0;
 }

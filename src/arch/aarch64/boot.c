@@ -96,8 +96,9 @@ static int load_initrd(struct squib_memory *mem,
     info->initrd_len = len;
     for (size_t i = 0; i < boot->initrd_parts && !rc; i++) {
         gpa = sq_align_up(gpa, 4);
-        rc = squib_memory_write(mem, gpa, boot->initrd[i].data,
-                                boot->initrd[i].len, err);
+        rc = sq_memory_load(mem, gpa, boot->initrd[i].data,
+                            boot->initrd[i].len,
+                            i == 0 && boot->initrd_mapped, err);
         gpa += boot->initrd[i].len;
     }
     return rc;

@@ -100,6 +100,7 @@ struct sq_kvm_vcpu {
     bool exit_ready;  /* *run holds an exit that was not handed out yet */
     bool unfinished;  /* KVM completes the last MMIO/PIO on its next entry */
     bool prepared;    /* sq_kvm_vcpu_prepare() has been called */
+    uint32_t losses;  /* of mapped files, that it knows of (os/guard.h) */
 };
 
 /* kvm.c: opens /dev/kvm and checks version and extensions. The descriptor,

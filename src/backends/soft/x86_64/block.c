@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "backends/soft/vcpu.h"
 #include "backends/soft/vm.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/insns.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
+#include "os/lazy.h"
 
 #define HASH_BITS 17
 #define ARENA_LEN (24u << 20)
@@ -22,6 +25,9 @@ struct sq_block_cache {
     link hash[1u << HASH_BITS]; /* by physical address; any vCPU reads */
     /* vCPUs between setting granules and having asked writers */
     _Atomic uint32_t marking;
+    /* the last request to writers, and which all have answered; they change
+     * with the VM's lock only */
+    _Atomic uint64_t asked, answered;
     pthread_mutex_t lock; /* guards what follows, and changes of `hash` */
     pthread_cond_t moved; /* running or stopping changed */
     uint8_t *arena; /* blocks one after the other; emptied when full */
@@ -35,15 +41,16 @@ struct sq_block_cache {
 
 int sq_block_cache_new(struct sq_block_cache **out, struct squib_error *err)
 {
-    struct sq_block_cache *bc = calloc(1, sizeof(*bc));
+    struct sq_block_cache *bc = sq_lazy_new(sizeof(*bc), "squib-blocks");
 
     if (!bc)
-        return sq_err_set(err, SQUIB_E_NOMEM, "code cache: out of memory");
-    bc->arena = mmap(NULL, ARENA_LEN, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bc->arena == MAP_FAILED) {
-        free(bc);
         return sq_err_os(err, SQUIB_E_OS, errno, "code cache");
+    bc->arena = sq_lazy_new(ARENA_LEN, "squib-blocks");
+    if (!bc->arena) {
+        int error = errno;
+
+        munmap(bc, sizeof(*bc));
+        return sq_err_os(err, SQUIB_E_OS, error, "code cache");
     }
     bc->limit = ARENA_LEN;
     pthread_mutex_init(&bc->lock, NULL);
@@ -59,7 +66,7 @@ void sq_block_cache_free(struct sq_block_cache *bc)
     munmap(bc->arena, ARENA_LEN);
     pthread_cond_destroy(&bc->moved);
     pthread_mutex_destroy(&bc->lock);
-    free(bc);
+    munmap(bc, sizeof(*bc));
 }
 
 uint64_t sq_block_count(struct sq_block_cache *bc)
@@ -68,6 +75,16 @@ uint64_t sq_block_count(struct sq_block_cache *bc)
 
     pthread_mutex_lock(&bc->lock);
     n = bc->count;
+    pthread_mutex_unlock(&bc->lock);
+    return n;
+}
+
+uint64_t sq_block_forgotten(struct sq_block_cache *bc)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&bc->lock);
+    n = bc->epoch;
     pthread_mutex_unlock(&bc->lock);
     return n;
 }
@@ -89,14 +106,57 @@ static void take_write_mappings(struct sq_x86_cpu *c, struct sq_code_page *p,
                                 uint64_t page_gpa)
 {
     uint32_t writers = atomic_load(&p->writers), self = 1u << c->index;
+    uint64_t n;
 
     if (writers & self) {
         sq_x86_tlb_purge_write(c, page_gpa);
         atomic_fetch_and(&p->writers, ~self);
     }
-    for (uint32_t k = 0; writers & ~self && k < SQUIB_VCPUS_MAX; k++)
-        if (writers >> k & 1 && k != c->index)
-            sq_soft_kick(c->vm, k, ATTN_PURGE);
+    writers &= ~self;
+    if (!writers)
+        return;
+    pthread_mutex_lock(&c->vm->lock);
+    n = atomic_fetch_add(&c->blocks->asked, 1) + 1;
+    atomic_store(&p->asked, n);
+    for (; writers; writers &= writers - 1) {
+        uint32_t k = (uint32_t)__builtin_ctz(writers);
+
+        if (c->vm->vcpu[k])
+            atomic_store(&c->vm->vcpu[k]->cpu.asked, n);
+        sq_soft_kick_locked(c->vm, k, ATTN_PURGE);
+    }
+    pthread_mutex_unlock(&c->vm->lock);
+}
+
+uint64_t sq_block_asked(struct sq_x86_cpu *c)
+{
+    return atomic_load(&c->blocks->asked);
+}
+
+/* Whether all who could write to the page have answered. */
+static bool settled(struct sq_x86_cpu *c, struct sq_code_page *p)
+{
+    struct sq_block_cache *bc = c->blocks;
+    uint64_t asked = atomic_load(&p->asked), all;
+
+    if (SQ_LIKELY(asked <= atomic_load(&bc->answered)))
+        return true;
+    pthread_mutex_lock(&c->vm->lock);
+    all = atomic_load(&bc->asked);
+    for (uint32_t k = 0; k < SQUIB_VCPUS_MAX; k++) {
+        const struct sq_soft_vcpu *v = c->vm->vcpu[k];
+        uint64_t n;
+
+        if (!v || !atomic_load(&v->cpu.in_run))
+            continue;
+        n = atomic_load(&v->cpu.answered);
+        if (n < atomic_load(&v->cpu.asked) && n < all)
+            all = n;
+    }
+    if (all > atomic_load(&bc->answered))
+        atomic_store(&bc->answered, all);
+    pthread_mutex_unlock(&c->vm->lock);
+    return asked <= all;
 }
 
 /* Marks [off, off + len) of a page, cut at its end, as decoded. */
@@ -158,11 +218,16 @@ struct fetch {
     unsigned avail; /* to the end of the page */
 };
 
+static uint64_t fetch_gva(const struct sq_x86_cpu *c)
+{
+    uint64_t gva = c->gpr[SQ_RIP] + c->fetch_base;
+
+    return c->code64 ? gva : (uint32_t)gva;
+}
+
 static void fetch_begin(struct sq_x86_cpu *c, struct fetch *f)
 {
-    f->gva = c->gpr[SQ_RIP] + c->fetch_base;
-    if (!c->code64)
-        f->gva = (uint32_t)f->gva;
+    f->gva = fetch_gva(c);
     f->pa = sq_x86_fetch_gpa(c, NULL, f->gva);
     f->slot = sq_soft_slot_of(c->vm, f->pa);
     if (!f->slot) {
@@ -290,15 +355,24 @@ static void go_on(struct sq_x86_cpu *c)
     renew = c->code_epoch != bc->epoch;
     c->code_epoch = bc->epoch;
     pthread_mutex_unlock(&bc->lock);
+    /* Say that we may write, then look whether we may; who asks does it the
+     * other way round. */
+    atomic_store(&c->in_run, true);
+    sq_x86_answer_purge(c);
     if (renew) {
         sq_x86_jc_flush(c);
         sq_jit_renew(c);
     }
 }
 
-/* c no longer runs; the caller has the lock. */
-static void stop(struct sq_block_cache *bc)
+/* c no longer runs; takes the lock. */
+static void stop(struct sq_x86_cpu *c)
 {
+    struct sq_block_cache *bc = c->blocks;
+
+    sq_x86_answer_purge(c);
+    atomic_store(&c->in_run, false);
+    pthread_mutex_lock(&bc->lock);
     bc->running--;
     if (bc->stopping && !bc->running)
         pthread_cond_broadcast(&bc->moved);
@@ -312,8 +386,7 @@ void sq_block_begin(struct sq_x86_cpu *c)
 
 void sq_block_end(struct sq_x86_cpu *c)
 {
-    pthread_mutex_lock(&c->blocks->lock);
-    stop(c->blocks);
+    stop(c);
     pthread_mutex_unlock(&c->blocks->lock);
 }
 
@@ -321,8 +394,7 @@ void sq_block_safepoint(struct sq_x86_cpu *c)
 {
     struct sq_block_cache *bc = c->blocks;
 
-    pthread_mutex_lock(&bc->lock);
-    stop(bc);
+    stop(c);
     if (bc->full && !bc->stopping) {
         bc->stopping = true;
         for (uint32_t k = 0; bc->running && k < SQUIB_VCPUS_MAX; k++)
@@ -426,20 +498,21 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
     struct sq_x86_block *b;
     struct fetch f;
 
-    for (;;) {
-        fetch_begin(c, &f);
-        b = find(c, &f);
-        if (!b) {
-            struct sq_x86_block *d = (void *)c->decoded;
-
-            decode_into(c, &f, d, SQ_BLOCK_INSNS_MAX);
-            b = enter(c, d);
-        }
-        /* Whoever decoded it has asked us before, if we can write to its
-         * page: what we have written may be missing in it. */
-        if (SQ_LIKELY(!(atomic_load(&c->attn) & ATTN_PURGE)))
-            break;
+    if (SQ_UNLIKELY(c->debug.code) &&
+        sq_x86_debug_on_page(c, c->debug.code, fetch_gva(c)))
+        return sq_block_single(c);
+    fetch_begin(c, &f);
+    b = find(c, &f);
+    if (!b) {
+        b = (void *)c->decoded;
+        decode_into(c, &f, b, SQ_BLOCK_INSNS_MAX);
         sq_x86_answer_purge(c);
+        if (!settled(c, b->page) || (b->crosses && !settled(c, b->page2))) {
+            /* for this time only */
+            b->jit[0] = b->jit[1] = SQ_JIT_NEVER;
+            return b;
+        }
+        b = enter(c, b);
     }
     /* Blocks that cross a page depend on two translations, so they are
      * looked up here each time. */
@@ -453,7 +526,10 @@ struct sq_x86_block *sq_block_single(struct sq_x86_cpu *c)
     struct sq_x86_block *b = (void *)c->single;
     struct fetch f;
 
+    if (SQ_UNLIKELY(c->debug.code))
+        sq_x86_debug_fetch(c, fetch_gva(c));
     fetch_begin(c, &f);
     decode_into(c, &f, b, 1);
+    b->jit[0] = b->jit[1] = SQ_JIT_NEVER; /* the next one has its place */
     return b;
 }

@@ -184,6 +184,8 @@ struct sq_code_page {
                                   odd: somebody is about to forget the code */
     _Atomic uint32_t writers;  /* bit n: vCPU n may hold a write mapping */
     _Atomic uint64_t granules; /* bit n: bytes 64n..64n+63 were decoded */
+    _Atomic uint64_t asked;    /* the last time that writers were asked to
+                                  give it up, 0: never */
 };
 
 /* Does not change once it is in the cache, but for the atomic members. */
@@ -358,6 +360,15 @@ struct sq_x86_det {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
 };
 
+/* Breakpoints (debug.h): bit n stands for DRn. */
+struct sq_x86_debug {
+    uint8_t code, data, port; /* enabled as what */
+    uint8_t hits;  /* by data and ports, until the instruction's end */
+    bool after_ss; /* no breakpoint at the next instruction */
+    struct sq_tlb_entry aside; /* for the page that an access goes to, */
+    size_t aside_k;            /* and where it would be in the TLB */
+};
+
 /* Where time begins there: 2026-01-01. */
 #define SQ_DET_DATE_S 1767225600ull
 
@@ -416,7 +427,8 @@ struct sq_x86_cpu {
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 
     uint8_t run_state; /* enum squib_x86_run_state */
-    bool nmi_pending, nmi_blocked;
+    uint8_t nmi_pending; /* how many: one while they are blocked, else two */
+    bool nmi_blocked;
     /* Set by an instruction behind which there is no single-step trap
      * although the trap flag was set before it. */
     bool no_step;
@@ -458,8 +470,10 @@ struct sq_x86_cpu {
     bool jc_low;   /* in the lower half of the address space */
     /* hashed sets of the pages that it has entries of, by half */
     uint64_t jc_pages[2][64];
-    /* bit n: entry n may hold a translation */
-    uint64_t tlb_used[2][SQ_TLB_ALL / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
+    /* bit n: entry n may hold a translation; one that is not global, as
+     * only those have to go when the address space changes */
+    uint64_t tlb_used[2][SQ_TLB_ALL / 64], tlb_local[2][SQ_TLB_ALL / 64];
+    uint64_t itlb_local[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
     struct sq_tlb_entry tlbs[2][SQ_TLB_ALL];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
@@ -473,11 +487,17 @@ struct sq_x86_cpu {
     uint64_t context_clock;
     struct sq_tlb_context context[SQ_TLB_CONTEXTS];
     uint32_t code_epoch; /* of `blocks` that jc and jjc are for */
+    /* Between sq_block_begin() and sq_block_end(), but for safepoints; the
+     * last time that this vCPU was asked to give up write mappings, and up to
+     * which it has answered (block.h). Other vCPUs read these. */
+    _Atomic bool in_run;
+    _Atomic uint64_t asked, answered;
     /* Blocks that are not in the cache: for single steps, for translated
      * code's slow paths, and the one that is being decoded. */
     _Alignas(16) uint8_t single[SQ_BLOCK_LEN(1)];
     _Alignas(16) uint8_t one[SQ_BLOCK_LEN(1)];
     _Alignas(16) uint8_t decoded[SQ_BLOCK_LEN(SQ_BLOCK_INSNS_MAX)];
+    struct sq_x86_debug debug;
 };
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */

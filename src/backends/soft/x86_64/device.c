@@ -6,6 +6,7 @@
  */
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/mem.h"
 
@@ -124,9 +125,13 @@ void sq_x86_mmio_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                         uint16_t port, unsigned len)
 {
-    return (uint32_t)device_read(
+    uint32_t v = (uint32_t)device_read(
         c, i, (struct sq_x86_access){
                   .where = port, .len = (uint8_t)len, .pio = true});
+
+    if (SQ_UNLIKELY(c->debug.port))
+        sq_x86_debug_port(c, port, len);
+    return v;
 }
 
 /* --- writes ---------------------------------------------------------- */
@@ -197,4 +202,6 @@ void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     post(c, i, (struct sq_x86_access){.where = port, .data = v,
                                       .len = (uint8_t)len, .pio = true});
+    if (SQ_UNLIKELY(c->debug.port))
+        sq_x86_debug_port(c, port, len);
 }

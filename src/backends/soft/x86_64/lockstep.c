@@ -29,6 +29,7 @@ enum phase { PHASE_NONE, PHASE_RECORD, PHASE_CHECK };
 struct written {
     uint8_t *host;
     uint8_t len;
+    bool mark; /* of a page-table entry, by a walk */
     uint8_t then[16], now[16];
 };
 
@@ -193,9 +194,9 @@ static bool wrote(const struct sq_lockstep *l, const uint8_t *host,
     return false;
 }
 
-void sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, unsigned len)
+static void note_write(struct sq_lockstep *l, uint8_t *host,
+                       const void *then, unsigned len, bool mark)
 {
-    struct sq_lockstep *l = c->lockstep;
     struct written *w;
 
     if (l->phase == PHASE_CHECK && !wrote(l, host, len))
@@ -209,7 +210,19 @@ void sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, unsigned len)
     w = &l->w[l->w_count++];
     w->host = host;
     w->len = (uint8_t)len;
-    memcpy(w->then, host, len);
+    w->mark = mark;
+    memcpy(w->then, then, len);
+}
+
+void sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, unsigned len)
+{
+    note_write(c->lockstep, host, host, len, false);
+}
+
+void sq_lockstep_mark(struct sq_x86_cpu *c, uint8_t *host, uint64_t then,
+                      unsigned len)
+{
+    note_write(c->lockstep, host, &then, len, true);
 }
 
 void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
@@ -378,8 +391,10 @@ static void translated(struct sq_x86_cpu *c, struct sq_x86_block *b,
 
 static void undo_memory(struct sq_lockstep *l)
 {
+    /* Who finds the TLB filled does not walk, and marks nothing. */
     for (size_t k = l->w_count; k-- > 0;)
-        memcpy(l->w[k].host, l->w[k].then, l->w[k].len);
+        if (!l->w[k].mark || !l->keep_tlb)
+            memcpy(l->w[k].host, l->w[k].then, l->w[k].len);
 }
 
 static void undo_tlb(struct sq_x86_cpu *c)
@@ -647,7 +662,12 @@ bool sq_lockstep_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
     }
     memcpy(&l->leave, &c->leave, sizeof(l->leave));
     for (unsigned tries = 0; tries < TRIES && limit && r != SAME;) {
+        if (!sq_turn_try(&c->vm->turn)) {
+            r = ALONE; /* a device is at guest memory */
+            break;
+        }
         r = pair(c, b, &limit);
+        sq_turn_give(&c->vm->turn);
         if (r == DIFFERENT) {
             l->counts.retries++;
             tries++;

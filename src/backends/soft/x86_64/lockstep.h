@@ -14,9 +14,12 @@
  * the time, the TLB) and writes to code split their block: what is before
  * them is a pair, they are interpreted alone.
  *
- * Devices on other threads see bytes change back and forth, and may change
- * what the guest reads between the two runs: a pair that differs is tried
- * again, and only what differs each time is an error.
+ * The event loop's devices must not see bytes change back and forth, nor
+ * change what the guest reads between the two runs: a pair is in turn with
+ * them (os/turn.h), and the block is interpreted alone while they have it.
+ * What else is at guest memory (a worker's transfer to or from a buffer that
+ * the guest has lent) may come between: a pair that differs is tried again,
+ * and only what differs each time is an error.
  */
 #ifndef SQ_SOFT_X86_LOCKSTEP_H
 #define SQ_SOFT_X86_LOCKSTEP_H
@@ -47,6 +50,9 @@ void sq_lockstep_summary(const struct sq_x86_cpu *c, char *text, size_t len);
 bool sq_lockstep_records(const struct sq_x86_cpu *c);
 /* [host, host + len) is about to be overwritten. */
 void sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, unsigned len);
+/* A page-table entry at host, `then` before, got its accessed or dirty bit. */
+void sq_lockstep_mark(struct sq_x86_cpu *c, uint8_t *host, uint64_t then,
+                      unsigned len);
 /* A TLB entry is about to be filled for a data access, and was. */
 void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e);
 void sq_lockstep_filled(struct sq_x86_cpu *c, struct sq_tlb_entry *e,

@@ -2,6 +2,7 @@
 #include "backends/soft/x86_64/walk.h"
 
 #include "backends/soft/vm.h"
+#include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/mem.h"
 
 enum {
@@ -47,6 +48,8 @@ static bool pte_mark(struct sq_x86_cpu *c, uint64_t gpa, bool wide,
                                          v32 | (uint32_t)bits, false,
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     }
+    if (ok && SQ_UNLIKELY(c->lockstep))
+        sq_lockstep_mark(c, p, v, wide ? 8 : 4);
     if (ok)
         sq_soft_wrote(c->vm, gpa, wide ? 8 : 4);
     return ok;

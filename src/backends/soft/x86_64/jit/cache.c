@@ -13,6 +13,7 @@
 #include "backends/soft/x86_64/jit/state.h"
 #include "base/err.h"
 #include "base/util.h"
+#include "os/lazy.h"
 #include "os/shm.h"
 
 static int map_code(struct sq_jit *j, struct squib_error *err)
@@ -52,14 +53,6 @@ static uint8_t host_has(void)
     if (__builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul"))
         has |= SQ_JIT_AES;
     return has;
-}
-
-static void *table(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
 }
 
 /* What the host's processor and this build must be. */
@@ -105,8 +98,10 @@ int sq_jit_new(struct sq_jit **out, unsigned heat, struct squib_error *err)
         sq_jit_free(j);
         return rc;
     }
-    j->sites = table(SQ_JIT_SITES_MAX * sizeof(*j->sites));
-    j->links = table(SQ_JIT_LINKS_MAX * sizeof(*j->links));
+    j->sites = sq_lazy_new(SQ_JIT_SITES_MAX * sizeof(*j->sites),
+                           "squib-jit");
+    j->links = sq_lazy_new(SQ_JIT_LINKS_MAX * sizeof(*j->links),
+                           "squib-jit");
     if (!j->sites || !j->links) {
         sq_jit_free(j);
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");

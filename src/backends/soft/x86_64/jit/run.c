@@ -171,8 +171,9 @@ const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
     struct sq_x86_insn *i = one(c, s);
     void *p = NULL;
 
-    /* Over a page boundary the interpreter knows which page faults. */
-    if ((gva & 0xfff) + s->len <= 4096)
+    /* Over a page boundary the interpreter knows which page faults; and it
+     * sees breakpoints. */
+    if ((gva & 0xfff) + s->len <= 4096 && !c->debug.data)
         p = sq_x86_ptr_slow(c, i, gva, s->len, s->write);
     /* We may just have got leave to write to our own page unseen, because
      * this code is stale: direct jumps within it must not be taken then. */

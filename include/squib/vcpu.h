@@ -95,7 +95,8 @@ struct squib_x86_64_state {
     uint8_t lapic[1024];
     /* SQUIB_STATE_EVENTS */
     uint8_t run_state; /* enum squib_x86_run_state */
-    uint8_t nmi_pending, nmi_blocked;
+    uint8_t nmi_pending; /* 2: there is one more behind it */
+    uint8_t nmi_blocked;
     uint8_t irq_shadow;    /* one instruction after STI or MOV SS */
     uint8_t exc_pending;   /* an exception waits to be delivered */
     uint8_t exc_vector, exc_has_error, sipi_vector;

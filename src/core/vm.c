@@ -223,8 +223,10 @@ static int check_gic(const struct squib_vm_config *config,
                           g->msi_spis);
     if (config->vcpus > room)
         return sq_err_set(err, SQUIB_E_INVAL, "%u vCPUs asked for; the GIC "
-                          "has room for %llu redistributors",
-                          config->vcpus, (unsigned long long)room);
+                          "has room for %llu redistributors"
+                          "\n  do: give the VM at most %llu vCPUs",
+                          config->vcpus, (unsigned long long)room,
+                          (unsigned long long)room);
     return 0;
 }
 

@@ -176,7 +176,8 @@ int sq_lapic_set_base(struct sq_lapic *l, uint64_t value,
 
 void sq_lapic_reset(struct sq_lapic *l, enum sq_lapic_reset kind)
 {
-    uint32_t lost = SQ_LAPIC_EV_NMI | SQ_LAPIC_EV_IRR | SQ_LAPIC_EV_ERROR;
+    uint32_t lost = SQ_LAPIC_EV_NMI | SQ_LAPIC_EV_NMI_AGAIN |
+                    SQ_LAPIC_EV_IRR | SQ_LAPIC_EV_ERROR;
 
     if (kind == SQ_LAPIC_POWER_UP) {
         l->apic_base = SQ_LAPIC_DEFAULT_GPA | SQ_LAPIC_BASE_EN;
@@ -268,9 +269,17 @@ static bool reachable(struct sq_lapic *l)
 
 bool sq_lapic_post_nmi(struct sq_lapic *l)
 {
+    uint32_t old = sq_lapic_events(l);
+
     if (!reachable(l))
         return false;
-    post_event(l, SQ_LAPIC_EV_NMI);
+    while (!atomic_compare_exchange_weak_explicit(
+        &l->events, &old,
+        old | (old & SQ_LAPIC_EV_NMI ? SQ_LAPIC_EV_NMI_AGAIN
+                                     : SQ_LAPIC_EV_NMI),
+        memory_order_acq_rel, memory_order_acquire))
+        ;
+    wake(l);
     return true;
 }
 
@@ -386,7 +395,8 @@ bool sq_lapic_take_init(struct sq_lapic *l)
 
 bool sq_lapic_take_nmi(struct sq_lapic *l)
 {
-    return take_event(l, SQ_LAPIC_EV_NMI);
+    return take_event(l, SQ_LAPIC_EV_NMI_AGAIN) ||
+           take_event(l, SQ_LAPIC_EV_NMI);
 }
 
 bool sq_lapic_take_sipi(struct sq_lapic *l, uint8_t *vector)

@@ -54,6 +54,7 @@
 #define SQ_LAPIC_EV_SIPI (1u << 2)
 #define SQ_LAPIC_EV_IRR (1u << 3)   /* IRR may be non-empty */
 #define SQ_LAPIC_EV_ERROR (1u << 4) /* ESR gained a bit */
+#define SQ_LAPIC_EV_NMI_AGAIN (1u << 5) /* a second one behind it */
 #define SQ_LAPIC_EV_SIPI_VECTOR_SHIFT 8
 
 /* Local vector table, in register order from offset 0x320. */
@@ -135,7 +136,8 @@ void sq_lapic_reset(struct sq_lapic *lapic, enum sq_lapic_reset kind);
  * and software and the vector is legal (an illegal one sets an ESR bit).
  */
 bool sq_lapic_post(struct sq_lapic *lapic, uint8_t vector, bool level);
-/* True if accepted: the APIC is not disabled in APIC base. */
+/* True if accepted: the APIC is not disabled in APIC base. Two are kept, as a
+ * CPU has one in service and one behind it (SDM 6.7.1); more are one. */
 bool sq_lapic_post_nmi(struct sq_lapic *lapic);
 /* INIT cancels a SIPI which has not been taken. */
 bool sq_lapic_post_init(struct sq_lapic *lapic);

@@ -76,7 +76,7 @@ static int build_console(struct sq_vmm *vmm, struct squib_error *err)
 
 static int check_cpu(struct sq_vmm *vmm, struct squib_error *err)
 {
-    return sq_cpu_template_check(&vmm->spec.cpu, vmm->env.backend, err);
+    return sq_cpu_template_resolve(&vmm->spec.cpu, vmm->env.backend, err);
 }
 
 static void undo_memory(void *ctx)
@@ -186,6 +186,14 @@ static void guest_booted(void *ctx, uint64_t wall_ns, uint64_t cpu_ns)
         vmm->env.boot_done(vmm->env.ctx, wall_ns, cpu_ns);
 }
 
+static void host_trouble(void *ctx, const char *text)
+{
+    struct sq_vmm *vmm = ctx;
+
+    if (vmm->env.trouble)
+        vmm->env.trouble(vmm->env.ctx, text);
+}
+
 struct sq_devices_env sq_vmm_devices_env(struct sq_vmm *vmm)
 {
     return (struct sq_devices_env){
@@ -201,6 +209,7 @@ struct sq_devices_env sq_vmm_devices_env(struct sq_vmm *vmm)
         .reset = guest_reset,
         .test_exit = guest_test_exit,
         .boot_done = guest_booted,
+        .trouble = host_trouble,
         .ctx = vmm,
         .mmds = vmm->env.mmds,
         .vsock_host = vmm->env.vsock_host,

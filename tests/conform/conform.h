@@ -73,6 +73,7 @@ enum cf_need {
     CF_EXACT = 128,    /* a store in kernel mode that faults stores nothing */
     CF_PROMPT = 256,   /* interrupts when they are due, not some exits later */
     CF_IRQ = 512,      /* a backend with an interrupt controller */
+    CF_BREAK = 1024,   /* hardware breakpoints of the backend's own */
 };
 
 struct cf {
@@ -100,6 +101,7 @@ extern const struct cf_test cf_tests_insn[];
 extern const struct cf_test cf_tests_irq[];
 extern const struct cf_test cf_tests_mem[];
 extern const struct cf_test cf_tests_state[];
+extern const struct cf_test cf_tests_debug[];
 
 /* Ends the test. The text goes into the result line. */
 void cf_fail(const char *file, int line, const char *fmt, ...)

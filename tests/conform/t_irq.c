@@ -575,6 +575,55 @@ static void second_vcpu(struct cf *t)
     CF_OUT(t, 0xf0, 1, 2);
 }
 
+static const uint8_t pv_ipi_code[] = {
+    0xbf, 0x00, 0x00, 0xe0, 0xfe,  /* mov edi, 0xfee00000 */
+    /* mov dword ptr [rdi+0xf0], 0x1ff */
+    0xc7, 0x87, 0xf0, 0x00, 0x00, 0x00, 0xff, 0x01, 0x00, 0x00,
+    0xb8, 0x01, 0x00, 0x00, 0x40,  /* mov eax, 0x40000001 */
+    0x31, 0xc9,                    /* xor ecx, ecx */
+    0x0f, 0xa2,                    /* cpuid */
+    0xe7, 0xf0,                    /* out 0xf0, eax */
+    0xbb, 0x03, 0x00, 0x00, 0x00,  /* mov ebx, 0x3 */
+    0x31, 0xc9,                    /* xor ecx, ecx */
+    0x31, 0xd2,                    /* xor edx, edx */
+    0xbe, 0x41, 0x00, 0x00, 0x00,  /* mov esi, 0x41 */
+    0xb8, 0x0a, 0x00, 0x00, 0x00,  /* mov eax, 0xa */
+    0x0f, 0x01, 0xc1,              /* vmcall */
+    0xe7, 0xf0,                    /* out 0xf0, eax */
+    0xfb,                          /* sti */
+    0x90,                          /* nop */
+    0xfa,                          /* cli */
+    0xbe, 0x41, 0x00, 0x04, 0x00,  /* mov esi, 0x40041 */
+    0xb8, 0x0a, 0x00, 0x00, 0x00,  /* mov eax, 0xa */
+    0x0f, 0x01, 0xc1,              /* vmcall */
+    0xe7, 0xf0,                    /* out 0xf0, eax */
+    0xbe, 0x41, 0x00, 0x00, 0x00,  /* mov esi, 0x41 */
+    0xba, 0xff, 0xff, 0xff, 0xff,  /* mov edx, 0xffffffff */
+    0xb8, 0x0a, 0x00, 0x00, 0x00,  /* mov eax, 0xa */
+    0x0f, 0x01, 0xc1,              /* vmcall */
+    0xe7, 0xf0,                    /* out 0xf0, eax */
+    0xf4,                          /* hlt */
+};
+
+/* One hypercall for many APICs, where CPUID offers it. */
+static void pv_ipi(struct cf *t)
+{
+    uint32_t features = 0;
+    struct squib_exit *e;
+
+    cf_vm(t, 1, true, false);
+    put_handler(t, 0x41);
+    CF_LONG(t, pv_ipi_code);
+    e = CF_KIND(t, SQUIB_EXIT_PIO);
+    memcpy(&features, e->pio.data, 4);
+    if (!(features >> 11 & 1))
+        cf_skip("CPUID offers no hypercall for IPIs");
+    CF_OUT(t, 0xf0, 4, 1); /* of two, one is there */
+    CF_OUT(t, 0xf4, 1, 0x41);
+    CF_OUT(t, 0xf0, 4, (uint32_t)-22); /* a shorthand */
+    CF_OUT(t, 0xf0, 4, 0); /* IDs beyond the last one */
+}
+
 const struct cf_test cf_tests_irq[] = {
     {"irq_edge", irq_edge, CF_EXEC | CF_IRQ},
     {"irq_level", irq_level, CF_EXEC | CF_IRQ | CF_PROMPT},
@@ -586,6 +635,7 @@ const struct cf_test cf_tests_irq[] = {
     {"msi", msi, CF_EXEC | CF_IRQ},
     {"apic_priority", apic_priority, CF_EXEC | CF_IRQ | CF_PROMPT},
     {"x2apic", x2apic, CF_EXEC | CF_IRQ | CF_PROMPT},
+    {"pv_ipi", pv_ipi, CF_EXEC | CF_IRQ | CF_PROMPT},
     {"nmi_by_ipi", nmi_by_ipi, CF_EXEC | CF_IRQ | CF_PROMPT},
     {"timer_oneshot", timer_oneshot, CF_EXEC | CF_IRQ},
     {"timer_periodic", timer_periodic, CF_EXEC | CF_IRQ},

@@ -190,6 +190,11 @@ void cf_check_needs(struct cf *t, unsigned needs)
     if ((needs & CF_IRQ) &&
         !(squib_backend_caps(t->be) & SQUIB_CAP_IRQCHIP))
         cf_skip("needs an interrupt controller");
+    if ((needs & CF_BREAK) &&
+        (squib_backend_caps(t->be) & SQUIB_CAP_HARDWARE))
+        cf_skip("hardware breakpoints are the processor's, not squib's");
+    if ((needs & CF_BREAK) && t->weak)
+        cf_skip("the backend's own probe fails");
     if (t->weak && cf_is_a64(t) && (needs & CF_EXEC))
         cf_skip("the backend's own probe fails");
     for (size_t i = 0; t->weak && i < SQ_ARRAY_LEN(trials); i++)

@@ -754,6 +754,14 @@ static void test_ipi_shorthands(void **state)
     assert_true(sq_lapic_take_nmi(&m->cpu[39]));
     assert_false(sq_lapic_take_nmi(&m->cpu[39]));
 
+    /* one to be in service, one behind it, no more */
+    for (unsigned k = 0; k < 3; k++)
+        sq_lapic_post_nmi(l);
+    assert_true(sq_lapic_take_nmi(l));
+    assert_true(sq_lapic_take_nmi(l));
+    assert_false(sq_lapic_take_nmi(l));
+    assert_int_equal(sq_lapic_events(l), 0);
+
     enter_x2(l);
     /* 32-bit logical destinations do not alias receivers in xAPIC mode */
     wr(&m->cpu[0], LDR, 0x01000000, 0);

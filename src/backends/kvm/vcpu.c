@@ -35,6 +35,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "os/guard.h"
 
 static struct sq_kvm_vcpu *vcpu_of(struct squib_vcpu *vcpu)
 {
@@ -111,6 +112,8 @@ struct squib_exit *sq_kvm_vcpu_run(struct squib_vcpu *vcpu)
                 out->kind = SQUIB_EXIT_CANCELED;
                 return out;
             }
+        } else if (errno == EFAULT && sq_guard_mend(&v->losses)) {
+            continue; /* a file behind guest memory has become shorter */
         } else if (errno != EAGAIN) { /* EAGAIN: woken by a start-up IPI */
             sq_kvm_decode_errno(&v->decode, errno, out);
             return out;

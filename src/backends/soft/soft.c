@@ -13,6 +13,7 @@
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
 #include "os/clock.h"
+#include "os/lazy.h"
 
 static struct sq_soft_vm *of(struct squib_vm *vm)
 {
@@ -21,17 +22,22 @@ static struct sq_soft_vm *of(struct squib_vm *vm)
 
 /* --- other threads reach a vCPU -------------------------------------- */
 
+void sq_soft_kick_locked(struct sq_soft_vm *vm, uint32_t index,
+                         uint32_t attn)
+{
+    struct sq_soft_vcpu *v = vm->vcpu[index];
+
+    if (!v)
+        return;
+    atomic_fetch_or(&v->cpu.attn, attn);
+    if (atomic_load(&v->parked))
+        sq_wake_signal(&v->wake);
+}
+
 void sq_soft_kick(struct sq_soft_vm *vm, uint32_t index, uint32_t attn)
 {
-    struct sq_soft_vcpu *v;
-
     pthread_mutex_lock(&vm->lock);
-    v = vm->vcpu[index];
-    if (v) {
-        atomic_fetch_or(&v->cpu.attn, attn);
-        if (atomic_load(&v->parked))
-            sq_wake_signal(&v->wake);
-    }
+    sq_soft_kick_locked(vm, index, attn);
     pthread_mutex_unlock(&vm->lock);
 }
 
@@ -95,15 +101,6 @@ static size_t dirty_len(uint64_t len)
     return (len / SQUIB_PAGE_SIZE + 63) / 64 * sizeof(uint64_t);
 }
 
-/* Tables that are mostly never touched: the host gives zero pages. */
-static void *zeroed(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static void slot_free(struct sq_soft_slot *s)
 {
     if (s->pages)
@@ -134,9 +131,10 @@ static int soft_map(struct squib_vm *base, struct squib_range range,
         if (vm->slot[k].gpa < range.gpa)
             at = k + 1;
     }
-    s.pages = zeroed(range.len / SQUIB_PAGE_SIZE * sizeof(*s.pages));
+    s.pages = sq_lazy_new(range.len / SQUIB_PAGE_SIZE * sizeof(*s.pages),
+                          "squib-pages");
     if (vm->base.config.dirty_log)
-        s.dirty = zeroed(dirty_len(range.len));
+        s.dirty = sq_lazy_new(dirty_len(range.len), "squib-dirty");
     if (!s.pages || (vm->base.config.dirty_log && !s.dirty)) {
         slot_free(&s);
         return sq_err_set(err, SQUIB_E_NOMEM,
@@ -163,14 +161,6 @@ static struct sq_soft_slot *exact(struct sq_soft_vm *vm,
     return NULL;
 }
 
-/* Decoded blocks point into the slot's page table: all go. */
-static void forget_code(struct sq_soft_vm *vm)
-{
-    for (uint32_t k = 0; k < SQUIB_VCPUS_MAX; k++)
-        if (vm->vcpu[k])
-            sq_block_cache_forget(&vm->vcpu[k]->cpu);
-}
-
 static int soft_unmap(struct squib_vm *base, struct squib_range range,
                       struct squib_error *err)
 {
@@ -179,7 +169,7 @@ static int soft_unmap(struct squib_vm *base, struct squib_range range,
 
     if (!s)
         return SQUIB_E_RANGE;
-    forget_code(vm);
+    sq_block_cache_forget(vm); /* blocks point into the slot's pages */
     slot_free(s);
     vm->slot_count--;
     memmove(s, s + 1,
@@ -293,6 +283,27 @@ bool sq_soft_irqchip_write(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
 
 /* --- the VM ---------------------------------------------------------- */
 
+static void free_code(struct sq_soft_vm *vm)
+{
+    sq_jit_free(vm->jit);
+    sq_block_cache_free(vm->blocks);
+}
+
+/* What all vCPUs share of the code that they run. */
+static int new_code(struct sq_soft_vm *vm, struct squib_error *err)
+{
+    int rc = sq_block_cache_new(&vm->blocks, err);
+
+    if (rc)
+        return rc;
+    /* Where it cannot be, the interpreter does everything. */
+    if (vm->jit_heat)
+        sq_jit_new(&vm->jit, vm->jit_heat, NULL);
+    if (vm->base.config.translations_max)
+        sq_jit_limit(vm->jit, vm->base.config.translations_max);
+    return 0;
+}
+
 static void soft_free(struct squib_vm *base)
 {
     struct sq_soft_vm *vm = of(base);
@@ -303,6 +314,7 @@ static void soft_free(struct squib_vm *base)
         slot_free(&vm->slot[k]);
     if (vm->base.config.irqchip)
         sq_ioapic_fini(&vm->ioapic);
+    free_code(vm);
     pthread_mutex_destroy(&vm->lock);
     pthread_mutex_destroy(&vm->split_lock);
     sq_turn_destroy(&vm->turn);
@@ -326,6 +338,7 @@ static int vm_new(const struct squib_vm_config *config,
                   struct squib_error *err)
 {
     struct sq_soft_vm *vm = calloc(1, sizeof(*vm));
+    int rc;
 
     if (!vm)
         return sq_err_set(err, SQUIB_E_NOMEM, "VM: out of memory");
@@ -339,13 +352,13 @@ static int vm_new(const struct squib_vm_config *config,
     pthread_mutex_init(&vm->split_lock, NULL);
     sq_turn_init(&vm->turn);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
-    if (config->irqchip) {
-        int rc = sq_ioapic_init(&vm->ioapic, &vm->apic_bus, err);
-
-        if (rc) {
-            free(vm);
-            return rc;
-        }
+    rc = new_code(vm, err);
+    if (!rc && config->irqchip)
+        rc = sq_ioapic_init(&vm->ioapic, &vm->apic_bus, err);
+    if (rc) {
+        free_code(vm);
+        free(vm);
+        return rc;
     }
     sq_memory_watch(mem, (struct sq_memory_watcher){memory_wrote, vm});
     *out = &vm->base;
@@ -385,11 +398,14 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
                           "backend soft,jit=lockstep has one vCPU, not %u",
                           config->vcpus);
     rc = vm_new(config, mem, jit_heat, level, out, err);
-    if (!rc) {
-        of(*out)->lockstep = true;
-        (*out)->turn = &of(*out)->turn;
-    }
-    return rc;
+    if (rc)
+        return rc;
+    of(*out)->lockstep = true;
+    (*out)->turn = &of(*out)->turn;
+    if (of(*out)->jit)
+        return 0;
+    soft_free(*out);
+    return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
 }
 
 /*

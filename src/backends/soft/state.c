@@ -2,6 +2,7 @@
 /* The software CPU's state to and from struct squib_x86_64_state. */
 #include "backends/soft/vcpu.h"
 
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/flags.h"
 #include "backends/soft/x86_64/x87.h"
 #include "backends/soft/x86_64/mem.h"
@@ -135,10 +136,12 @@ static void set_system(struct sq_x86_cpu *c,
     memcpy(c->dr, st->dr, sizeof(c->dr));
     c->dr6 = st->dr6;
     c->dr7 = st->dr7;
+    c->debug.hits = 0;
     sq_x86_set_cpl(c, c->cr0 & CR0_PE
                           ? c->seg[SEG_SS].attr >> ATTR_DPL_SHIFT & 3
                           : 0);
     sq_x86_tlb_flush(c, false);
+    sq_x86_debug_update(c);
     sq_x86_update_mode(c);
 }
 
@@ -204,7 +207,7 @@ int sq_soft_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                               "vCPU state: run state %u, exception %u",
                               st->run_state, st->exc_vector);
         c->run_state = st->run_state;
-        c->nmi_pending = st->nmi_pending;
+        c->nmi_pending = st->nmi_pending > 2 ? 2 : st->nmi_pending;
         c->nmi_blocked = st->nmi_blocked;
         c->irq_shadow = st->irq_shadow;
         if (st->exc_pending) {
@@ -215,6 +218,8 @@ int sq_soft_set_state(struct squib_vcpu *vcpu, uint32_t parts,
             c->fault_waits = true;
         }
     }
+    if (parts & (SQUIB_STATE_REGS | SQUIB_STATE_SYSTEM))
+        sq_x86_debug_settle_rf(c);
     atomic_fetch_or(&c->attn, ATTN_IRQ);
     return 0;
 }

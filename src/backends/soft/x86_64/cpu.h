@@ -27,8 +27,9 @@
  * the instruction completes, the block ends after it, and then the exit is
  * returned (device.c).
  *
- * Everything here belongs to the vCPU's thread, but for `attn` and what
- * struct sq_code_page says.
+ * Everything here belongs to the vCPU's thread, but for `attn`, what struct
+ * sq_code_page says, and decoded blocks with their translations: those are
+ * the VM's (block.h, jit/jit.h), as is everything that they point to.
  */
 #ifndef SQ_SOFT_X86_CPU_H
 #define SQ_SOFT_X86_CPU_H
@@ -155,7 +156,8 @@ enum {
 
 /* One decoded instruction. Register operands are byte offsets into the CPU
  * struct for general registers (so AH is 1) and plain numbers for all other
- * kinds. */
+ * kinds. All vCPUs run it and nothing in it changes, but for `exec`: see
+ * sq_x86_set_exec(). */
 struct sq_x86_insn {
     sq_x86_exec *exec;
     uint64_t imm;  /* immediate, sign-extended; near branches: the target
@@ -178,11 +180,15 @@ enum sq_x86_mode { MODE_16, MODE_32, MODE_64 };
 /* What is known of a page of guest memory that holds decoded code. Shared
  * by all vCPUs of the VM and by devices; see block.c for the protocol. */
 struct sq_code_page {
-    _Atomic uint32_t gen;      /* bumped when code on it was overwritten */
+    _Atomic uint32_t gen;      /* grows by 2 when code on it was overwritten;
+                                  odd: somebody is about to forget the code */
     _Atomic uint32_t writers;  /* bit n: vCPU n may hold a write mapping */
     _Atomic uint64_t granules; /* bit n: bytes 64n..64n+63 were decoded */
+    _Atomic uint64_t asked;    /* the last time that writers were asked to
+                                  give it up, 0: never */
 };
 
+/* Does not change once it is in the cache, but for the atomic members. */
 struct sq_x86_block {
     uint64_t pa;
     struct sq_code_page *page;
@@ -193,11 +199,11 @@ struct sq_x86_block {
     struct sq_code_page *page2; /* then: that page, */
     uint32_t gen2;
     uint64_t pa2;
-    uint32_t jit[2]; /* its translations for kernel and user mode: offsets
-                        in the code, or SQ_JIT_* */
-    uint16_t heat;   /* executions before translation */
-    bool xmm, avx;   /* a translation uses XMM registers, with VEX */
-    struct sq_x86_block *hash_next;
+    _Atomic uint32_t jit[2]; /* its translations for kernel and user mode:
+                                offsets in the code, or SQ_JIT_* */
+    _Atomic uint16_t heat;   /* executions before translation, about */
+    _Atomic bool xmm, avx;   /* a translation uses XMM registers, with VEX */
+    struct sq_x86_block *_Atomic hash_next;
     struct sq_x86_insn insn[]; /* n, then a sentinel that ends the block */
 };
 
@@ -212,6 +218,9 @@ static inline bool sq_block_fresh(const struct sq_x86_block *b)
 
 #define SQ_JC_BITS 13
 #define SQ_BLOCK_INSNS_MAX 48
+/* Bytes of a block of n instructions. */
+#define SQ_BLOCK_LEN(n)                                                    \
+    (sizeof(struct sq_x86_block) + ((n) + 1) * sizeof(struct sq_x86_insn))
 
 struct sq_x86_jc { /* jump cache: RIP to block */
     uint64_t key;
@@ -351,6 +360,15 @@ struct sq_x86_det {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
 };
 
+/* Breakpoints (debug.h): bit n stands for DRn. */
+struct sq_x86_debug {
+    uint8_t code, data, port; /* enabled as what */
+    uint8_t hits;  /* by data and ports, until the instruction's end */
+    bool after_ss; /* no breakpoint at the next instruction */
+    struct sq_tlb_entry aside; /* for the page that an access goes to, */
+    size_t aside_k;            /* and where it would be in the TLB */
+};
+
 /* Where time begins there: 2026-01-01. */
 #define SQ_DET_DATE_S 1767225600ull
 
@@ -362,6 +380,7 @@ enum {
     ATTN_PURGE = 4,  /* a page became code: check write mappings */
     ATTN_FLUSH = 8,  /* the VM's memory map changed */
     ATTN_POSTED = 16, /* writes wait to be returned as exits */
+    ATTN_STOP = 32,   /* all blocks are about to go (block.h) */
 };
 
 /* Values of longjmp() to the run loop. */
@@ -408,7 +427,8 @@ struct sq_x86_cpu {
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 
     uint8_t run_state; /* enum squib_x86_run_state */
-    bool nmi_pending, nmi_blocked;
+    uint8_t nmi_pending; /* how many: one while they are blocked, else two */
+    bool nmi_blocked;
     /* Set by an instruction behind which there is no single-step trap
      * although the trap flag was set before it. */
     bool no_step;
@@ -450,13 +470,15 @@ struct sq_x86_cpu {
     bool jc_low;   /* in the lower half of the address space */
     /* hashed sets of the pages that it has entries of, by half */
     uint64_t jc_pages[2][64];
-    /* bit n: entry n may hold a translation */
-    uint64_t tlb_used[2][SQ_TLB_ALL / 64], itlb_used[2][SQ_ITLB_SIZE / 64];
+    /* bit n: entry n may hold a translation; one that is not global, as
+     * only those have to go when the address space changes */
+    uint64_t tlb_used[2][SQ_TLB_ALL / 64], tlb_local[2][SQ_TLB_ALL / 64];
+    uint64_t itlb_local[2][SQ_ITLB_SIZE / 64];
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
     struct sq_tlb_entry tlbs[2][SQ_TLB_ALL];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
-    struct sq_block_cache *blocks;
-    struct sq_jit *jit; /* NULL: none */
+    struct sq_block_cache *blocks; /* the VM's */
+    struct sq_jit *jit;            /* the VM's; NULL: none */
     /* Runs a block in translated code (jit.h), NULL: never; and what checks
      * it meanwhile (lockstep.h), NULL: nothing. */
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
@@ -464,6 +486,18 @@ struct sq_x86_cpu {
     struct sq_x86_jjc jjc[SQ_JJC_SIZE];
     uint64_t context_clock;
     struct sq_tlb_context context[SQ_TLB_CONTEXTS];
+    uint32_t code_epoch; /* of `blocks` that jc and jjc are for */
+    /* Between sq_block_begin() and sq_block_end(), but for safepoints; the
+     * last time that this vCPU was asked to give up write mappings, and up to
+     * which it has answered (block.h). Other vCPUs read these. */
+    _Atomic bool in_run;
+    _Atomic uint64_t asked, answered;
+    /* Blocks that are not in the cache: for single steps, for translated
+     * code's slow paths, and the one that is being decoded. */
+    _Alignas(16) uint8_t single[SQ_BLOCK_LEN(1)];
+    _Alignas(16) uint8_t one[SQ_BLOCK_LEN(1)];
+    _Alignas(16) uint8_t decoded[SQ_BLOCK_LEN(SQ_BLOCK_INSNS_MAX)];
+    struct sq_x86_debug debug;
 };
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */
@@ -483,6 +517,15 @@ static inline bool sq_canonical(uint64_t gva)
 /* Goes on with the instruction after `i`: the last statement of every
  * instruction function that does not end a block. */
 #define SQ_NEXT(c, i) SQ_TAILCALL (i)[1].exec((c), (i) + 1)
+
+/* Has another function execute i from now on. Other vCPUs may run it at the
+ * moment: they take the old one or the new one, and both must be right. */
+static inline void sq_x86_set_exec(const struct sq_x86_insn *i,
+                                   sq_x86_exec *exec)
+{
+    __atomic_store_n(&((struct sq_x86_insn *)(uintptr_t)i)->exec, exec,
+                     __ATOMIC_RELAXED);
+}
 
 /* The address of instruction i and of what follows it. */
 static inline uint64_t sq_insn_rip(const struct sq_x86_cpu *c,

@@ -51,6 +51,7 @@
 
 #define KVM_CLOCK2 (1u << 3)
 #define KVM_NOP_IO_DELAY (1u << 1)
+#define KVM_SEND_IPI (1u << SQ_KVM_SEND_IPI_BIT)
 #define KVM_CLOCK_STABLE (1u << 24)
 
 #define LEAF(l, a, b, c, d)                                                \
@@ -82,8 +83,9 @@ static const struct squib_x86_cpuid leaves_v2[] = {
     LEAF(0x15, 1, 1, 1000000000, 0), /* TSC = 1 GHz crystal */
     LEAF(0x16, 1000, 1000, 100, 0),
     LEAF(0x40000000, 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d), /* KVM */
-    LEAF(0x40000001, KVM_CLOCK2 | KVM_NOP_IO_DELAY | KVM_CLOCK_STABLE, 0, 0,
-         0),
+    LEAF(0x40000001,
+         KVM_CLOCK2 | KVM_NOP_IO_DELAY | KVM_SEND_IPI | KVM_CLOCK_STABLE, 0,
+         0, 0),
     LEAF(0x80000000, 0x80000008, 0, 0, 0),
     /* LAHF PREFETCHW; SYSCALL NX 1GB-pages RDTSCP LM */
     LEAF(0x80000001, 0, 0, 0x00000101, 0x2c100800),
@@ -215,6 +217,8 @@ void sq_x86_cpuid(const struct sq_x86_cpu *c, uint32_t leaf,
             out[2] |= C1_OSXSAVE;
         if (c->lapic && !(sq_lapic_base(c->lapic) & APIC_BASE_ENABLE))
             out[3] &= ~C1D_APIC;
+    } else if (leaf == 0x40000001 && !c->lapic) {
+        out[0] &= ~KVM_SEND_IPI;
     } else if (leaf == 0xd && subleaf < 2 && out[0]) {
         /* with what XCR0 enables: the standard image, the compact one */
         out[1] = subleaf == 0 || out[0] & 2 ? image_len(c->xcr0) : 0;

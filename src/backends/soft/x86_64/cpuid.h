@@ -6,6 +6,7 @@
 #include "backends/soft/x86_64/cpu.h"
 
 #define SQ_SOFT_PHYS_BITS 40
+#define SQ_KVM_SEND_IPI_BIT 11 /* of leaf 0x40000001's EAX */
 
 enum sq_soft_level { SQ_SOFT_V2, SQ_SOFT_V3 }; /* x86-64-v2, x86-64-v3 */
 

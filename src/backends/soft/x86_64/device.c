@@ -6,6 +6,7 @@
  */
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/mem.h"
 
@@ -124,19 +125,23 @@ void sq_x86_mmio_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                         uint16_t port, unsigned len)
 {
-    return (uint32_t)device_read(
+    uint32_t v = (uint32_t)device_read(
         c, i, (struct sq_x86_access){
                   .where = port, .len = (uint8_t)len, .pio = true});
+
+    if (SQ_UNLIKELY(c->debug.port))
+        sq_x86_debug_port(c, port, len);
+    return v;
 }
 
 /* --- writes ---------------------------------------------------------- */
 
 void sq_x86_stop_after(const struct sq_x86_insn *i)
 {
-    /* Blocks belong to their vCPU, and there is always a sentinel behind
-     * the last instruction. The block stays cut here, which is where it
-     * will end the next time, too. */
-    ((struct sq_x86_insn *)(uintptr_t)i)[1].exec = sq_x86_exec_stop;
+    /* There is always a sentinel behind the last instruction. The block
+     * stays cut here, which is where it will end the next time, too; a block
+     * may end anywhere, so other vCPUs do not mind. */
+    sq_x86_set_exec(i + 1, sq_x86_exec_stop);
 }
 
 static void post(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -197,4 +202,6 @@ void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     post(c, i, (struct sq_x86_access){.where = port, .data = v,
                                       .len = (uint8_t)len, .pio = true});
+    if (SQ_UNLIKELY(c->debug.port))
+        sq_x86_debug_port(c, port, len);
 }

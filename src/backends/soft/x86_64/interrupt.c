@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Delivery through the IDT (SDM vol. 3, 6.12 to 6.14) and IRET. */
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/seg.h"
 #include "backends/soft/x86_64/stack.h"
@@ -253,7 +254,7 @@ OP(into)
 OP(int1)
 {
     c->gpr[SQ_RIP] = sq_next_rip(c, i);
-    sq_x86_raise(c, NULL, EXC_DB, NO_ERROR_CODE);
+    sq_x86_debug_raise(c, NULL, 0);
 }
 FAM1(int_I, int_I, NULL)
 FAM1(int3, int3, NULL)
@@ -452,6 +453,7 @@ OP(iret)
         sq_x86_far_return(c, i, len, 3 * len, c->code64, 0, true, flags);
     }
     c->nmi_blocked = false;
+    sq_x86_debug_settle_rf(c);
     sq_x86_irq_recheck(c);
 }
 FAM1(iret, iret, NULL)

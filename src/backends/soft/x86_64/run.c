@@ -11,6 +11,7 @@
 
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/block.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/deterministic.h"
 #include "backends/soft/x86_64/flags.h"
 #include "backends/soft/x86_64/mem.h"
@@ -52,6 +53,8 @@ _Noreturn void sq_x86_raise(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     c->fault_vector = vector;
     c->fault_error = error;
+    c->debug.hits = 0;
+    c->debug.after_ss = false;
     if (c->soft_int) {
         c->soft_int = false;
         c->gpr[SQ_RIP] = c->soft_int_rip;
@@ -61,8 +64,7 @@ _Noreturn void sq_x86_raise(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
 _Noreturn void sq_x86_step_trap(struct sq_x86_cpu *c)
 {
-    c->dr6 |= DR6_BS;
-    sq_x86_raise(c, NULL, EXC_DB, NO_ERROR_CODE);
+    sq_x86_debug_raise(c, NULL, DR6_BS);
 }
 
 _Noreturn void sq_x86_leave_exit(struct sq_x86_cpu *c,
@@ -177,6 +179,7 @@ static void one_instruction(struct sq_x86_cpu *c)
 {
     struct sq_x86_block *b = sq_block_single(c);
 
+    c->debug.after_ss = false;
     c->block = b;
     c->icount += b->n;
     atomic_fetch_or(&c->attn, ATTN_IRQ);
@@ -207,8 +210,10 @@ static bool events(struct sq_x86_cpu *c)
     if (c->lapic && sq_lapic_take_sipi(c->lapic, &vector) &&
         c->run_state == SQUIB_X86_WAIT_SIPI)
         start_up(c, vector);
-    if (c->lapic && sq_lapic_take_nmi(c->lapic))
-        c->nmi_pending = true;
+    for (unsigned k = 0; k < 2 && c->lapic && sq_lapic_take_nmi(c->lapic);
+         k++)
+        if (c->nmi_pending < 2 - c->nmi_blocked)
+            c->nmi_pending++;
     if (c->run_state == SQUIB_X86_WAIT_SIPI)
         return true;
     /* What arrives between this look and the instruction counts, too: it
@@ -222,7 +227,7 @@ static bool events(struct sq_x86_cpu *c)
         return false;
     }
     if (c->nmi_pending && !c->nmi_blocked) {
-        c->nmi_pending = false;
+        c->nmi_pending--;
         c->nmi_blocked = true;
         c->run_state = SQUIB_X86_RUNNABLE;
         sq_x86_interrupt(c, EXC_NMI, false, NO_ERROR_CODE);
@@ -247,6 +252,8 @@ static struct squib_exit *look_around(struct sq_x86_cpu *c)
 again:
     attn = atomic_exchange(&c->attn, 0);
     c->budget = BUDGET;
+    if (attn & ATTN_STOP)
+        sq_block_safepoint(c);
     if (attn & ATTN_POSTED) {
         if (sq_x86_next_posted(c)) {
             atomic_fetch_or(&c->attn, attn);
@@ -268,6 +275,11 @@ again:
             return NULL;
         one_instruction(c);
         goto again;
+    }
+    /* Behind a load of SS they wait for the next instruction, too. */
+    if (SQ_UNLIKELY(c->debug.hits) && !c->irq_shadow) {
+        atomic_fetch_or(&c->attn, attn & (ATTN_IRQ | ATTN_CANCEL));
+        sq_x86_debug_raise(c, NULL, 0);
     }
     if (attn & ATTN_CANCEL) {
         atomic_fetch_or(&c->attn, attn & ATTN_IRQ);
@@ -296,7 +308,7 @@ again:
     return NULL;
 }
 
-struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
+static struct squib_exit *run(struct sq_x86_cpu *c)
 {
     struct squib_exit *exit;
 
@@ -347,6 +359,16 @@ struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
     }
 }
 
+struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
+{
+    struct squib_exit *exit;
+
+    sq_block_begin(c);
+    exit = run(c);
+    sq_block_end(c);
+    return exit;
+}
+
 /* --- reset ----------------------------------------------------------- */
 
 void sq_x86_reset(struct sq_x86_cpu *c, bool init)
@@ -372,7 +394,10 @@ void sq_x86_reset(struct sq_x86_cpu *c, bool init)
     memset(c->dr, 0, sizeof(c->dr));
     c->dr6 = 0xffff0ff0;
     c->dr7 = 0x400;
-    c->nmi_pending = c->nmi_blocked = c->irq_shadow = false;
+    c->nmi_pending = 0;
+    c->nmi_blocked = c->irq_shadow = false;
+    c->debug.hits = 0;
+    c->debug.after_ss = false;
     c->replay.count = 0;
     c->delivering = -1;
     if (!init) {
@@ -383,5 +408,6 @@ void sq_x86_reset(struct sq_x86_cpu *c, bool init)
     }
     sq_x86_set_cpl(c, 0);
     sq_x86_tlb_flush(c, false);
+    sq_x86_debug_update(c);
     sq_x86_update_mode(c);
 }

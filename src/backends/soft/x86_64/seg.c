@@ -265,6 +265,7 @@ void sq_tss_stack(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 static void shadow(struct sq_x86_cpu *c)
 {
     c->irq_shadow = true;
+    c->debug.after_ss = true;
     c->no_step = true;
     sq_x86_irq_recheck(c);
 }

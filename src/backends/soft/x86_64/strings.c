@@ -5,6 +5,7 @@
  * registers before the next one starts, so a fault leaves the instruction
  * exactly half done, as the architecture wants (SDM vol. 1, 7.3.9.3).
  */
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/strings.h"
 
@@ -82,6 +83,7 @@ void sq_string_again(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     /* Leave the block with RIP at this instruction: the run loop looks at
      * interrupts and comes back. */
     sq_x86_replay_reset(c);
+    sq_x86_debug_repeats(c, i);
     sq_x86_stop_at(c, i);
 }
 
@@ -94,6 +96,17 @@ static uint64_t room(uint64_t gva, unsigned len, bool down)
     if (down)
         return off + len > 4096 ? 0 : off / len + 1;
     return (4096 - off) / len;
+}
+
+/* Who watches an access or a turn wants to see each. */
+static bool one_by_one(const struct sq_x86_cpu *c, uint64_t gva)
+{
+    return c->debug.data && sq_x86_debug_on_page(c, c->debug.data, gva);
+}
+
+static bool trap_waits(const struct sq_x86_cpu *c)
+{
+    return c->rflags & FL_TF || c->debug.hits;
 }
 
 static inline uint64_t min64(uint64_t a, uint64_t b)
@@ -147,7 +160,7 @@ static uint64_t movs_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     src = sq_string_src(c, i, len);
     dst = sq_string_dst(c, i, len, ACCESS_W);
     n = min64(n, min64(room(src, len, false), room(dst, len, false)));
-    if (n < 2)
+    if (n < 2 || one_by_one(c, src) || one_by_one(c, dst))
         return 0;
     if (i->flags & IF_ASZ32 && (src + n * len > 1ull << 32 ||
                                 dst + n * len > 1ull << 32))
@@ -183,7 +196,8 @@ static uint64_t stos_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         return 0;
     dst = sq_string_dst(c, i, len, ACCESS_W);
     n = min64(n, room(dst, len, false));
-    if (n < 2 || (i->flags & IF_ASZ32 && dst + n * len > 1ull << 32))
+    if (n < 2 || (i->flags & IF_ASZ32 && dst + n * len > 1ull << 32) ||
+        one_by_one(c, dst))
         return 0;
     to = sq_mem_ptr(c, i, dst, len, true);
     if (!to)
@@ -215,7 +229,7 @@ static bool rep(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
             return true;
         if (!budget)
             return false;
-        if (page)
+        if (page && !(c->rflags & FL_TF))
             done = page(c, i, len, min64(n, budget));
         if (!done) {
             one(c, i, len);
@@ -224,6 +238,8 @@ static bool rep(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         }
         sq_string_set_count(c, i, n - done);
         budget -= min64(budget, done);
+        if (SQ_UNLIKELY(trap_waits(c)) && n != done)
+            return false;
         /* Our own code may have been overwritten. */
         if (SQ_UNLIKELY(!sq_block_fresh(c->block)) && n != done)
             return false;
@@ -338,6 +354,8 @@ static bool rep_compare(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_string_set_count(c, i, n - 1);
         if (sq_zf(c) != want)
             return true;
+        if (SQ_UNLIKELY(trap_waits(c)) && n > 1)
+            return false;
     }
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Control and debug registers, descriptor-table registers, and the rest of
  * what only system software uses. */
+#include "backends/soft/vm.h"
+#include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/seg.h"
 #include "backends/soft/x86_64/x87.h"
@@ -89,6 +92,8 @@ int sq_x86_set_cr4(struct sq_x86_cpu *c, uint64_t v)
     }
     if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE))
         sq_x86_tlb_flush(c, false);
+    if (changed & CR4_DE)
+        sq_x86_debug_update(c);
     return 0;
 }
 
@@ -179,10 +184,8 @@ static unsigned debug_access(struct sq_x86_cpu *c,
 {
     unsigned n = debug_index(c, i);
 
-    if (c->dr7 & DR7_GD) {
-        c->dr6 |= DR6_BD;
-        sq_x86_raise(c, i, EXC_DB, NO_ERROR_CODE);
-    }
+    if (c->dr7 & DR7_GD)
+        sq_x86_debug_raise(c, i, DR6_BD);
     return n;
 }
 OP(mov_RD)
@@ -209,6 +212,8 @@ OP(mov_DR)
         c->dr6 = (v & 0xe00f) | 0xffff0ff0;
     else
         c->dr7 = (v & 0xffff2bff) | 0x400;
+    if (n != 6)
+        sq_x86_debug_update(c);
     end(c, i);
 }
 FAM1(mov_RD, mov_RD, NULL)
@@ -719,10 +724,50 @@ FAM1(wrgsbase, wrgsbase, NULL)
 
 #define RM(i) ((i)->rm / 8u & 7u)
 
+/* KVM_HC_SEND_IPI (Linux Documentation/virt/kvm/x86/hypercalls.rst): an ICR's
+ * low half for the APIC IDs from rDX on that rBX and rCX have bits for. How
+ * many took it goes to rAX, or an error. */
+static bool send_ipis(struct sq_x86_cpu *c)
+{
+    unsigned width = c->code64 ? 64 : 32;
+    uint64_t bits[2] = {c->gpr[R_BX], c->gpr[R_CX]};
+    uint32_t first = (uint32_t)c->gpr[R_DX], icr = (uint32_t)c->gpr[R_SI];
+    uint32_t leaf[4];
+    struct sq_apic_msg msg = {
+        .src = c->lapic, .vector = (uint8_t)icr,
+        .delivery = icr >> 8 & 7, .wide = true};
+    int64_t taken = 0;
+
+    sq_x86_cpuid(c, 0x40000001, 0, leaf);
+    if (c->gpr[R_AX] != 10 || !(leaf[0] >> SQ_KVM_SEND_IPI_BIT & 1))
+        return false;
+    if (c->cpl != 0)
+        taken = -1; /* EPERM */
+    else if (icr & 0xc0800 ||
+             (msg.delivery != SQ_APIC_FIXED && msg.delivery != SQ_APIC_NMI))
+        taken = -22; /* EINVAL */
+    /* An IPI must not overtake what this vCPU wrote (block.h). */
+    sq_x86_answer_purge(c);
+    for (unsigned k = 0; taken >= 0 && k < 2 * width; k++) {
+        msg.dest = first + k;
+        if (msg.dest < first || msg.dest == UINT32_MAX) /* all of them */
+            break;
+        if (bits[k / width] >> k % width & 1)
+            taken += sq_apic_bus_deliver(&c->vm->apic_bus, &msg);
+    }
+    c->gpr[R_AX] = c->code64 ? (uint64_t)taken : (uint32_t)taken;
+    sq_x86_irq_recheck(c);
+    return true;
+}
+
 /* VMCALL and VMMCALL: a hypercall in KVM's convention. The answer arrives
  * in rAX when the vCPU runs again. */
 static void hypercall(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {
+    if (send_ipis(c)) {
+        end(c, i);
+        return;
+    }
     c->exit->kind = SQUIB_EXIT_HYPERCALL;
     c->exit->hypercall = (struct squib_exit_hypercall){
         .function = c->gpr[R_AX],

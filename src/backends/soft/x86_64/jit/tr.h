@@ -87,7 +87,8 @@ struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
 /* As sq_tr_check_halves(), of RSP + disp. */
 struct sq_emit_mem sq_tr_check_stack(struct sq_tr *t, int32_t disp,
                                      unsigned len, bool write);
-/* The operand is locked: if R9 (or its half) is not aligned, the interpreter's turn. */
+/* The operand is locked: if R9 (or its half) is not aligned, it is the
+ * interpreter's turn. */
 void sq_tr_check_aligned(struct sq_tr *t, unsigned len);
 
 /* --- leaving (exits.c) --------------------------------------------------- */

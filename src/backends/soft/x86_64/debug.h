@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hardware breakpoints: DR0 to DR3 under DR7 (SDM vol. 3, 17.2 and 17.3).
+ *
+ * Nothing on the fast paths knows of them. Pages with an instruction
+ * breakpoint are kept out of the jump cache, and so out of translated code:
+ * their instructions are fetched one by one, and the fetch looks. Pages with
+ * a data breakpoint are kept out of the TLB, and the slow path looks. What an
+ * access hit waits in c->debug.hits for the end of its instruction.
+ *
+ * Accesses that are not an instruction's own do not count: page walks, the
+ * delivery of interrupts. All for the vCPU's thread.
+ */
+#ifndef SQ_SOFT_X86_DEBUG_H
+#define SQ_SOFT_X86_DEBUG_H
+
+#include "backends/soft/x86_64/cpu.h"
+
+/* DR0 to DR3, DR7 or CR4.DE changed. */
+void sq_x86_debug_update(struct sq_x86_cpu *c);
+
+/* Whether an instruction or a data breakpoint is on gva's page. */
+bool sq_x86_debug_on_page(const struct sq_x86_cpu *c, uint8_t which,
+                          uint64_t gva);
+
+/* The instruction at gva is next: raises #DB if a breakpoint is there and
+ * RF does not let it pass. */
+void sq_x86_debug_fetch(struct sq_x86_cpu *c, uint64_t gva);
+
+/* Instruction i accesses [gva, gva + len), or a port. */
+void sq_x86_debug_access(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                         uint64_t gva, unsigned len, bool write);
+void sq_x86_debug_port(struct sq_x86_cpu *c, uint16_t port, unsigned len);
+
+/* RF has come with a new RIP. It is kept only where a breakpoint waits for
+ * it, so that elsewhere no instruction needs to clear it. */
+void sq_x86_debug_settle_rf(struct sq_x86_cpu *c);
+
+/* Instruction i repeats, and is about to be left between two turns: the
+ * next one is no new begin, and with the trap flag there is a trap. */
+void sq_x86_debug_repeats(struct sq_x86_cpu *c, const struct sq_x86_insn *i);
+
+/* DR6 says why: `bits` and the hits that wait. */
+void sq_x86_debug_say(struct sq_x86_cpu *c, uint32_t bits);
+
+/* Raises #DB at instruction i (NULL: behind the last one). */
+_Noreturn void sq_x86_debug_raise(struct sq_x86_cpu *c,
+                                  const struct sq_x86_insn *i,
+                                  uint32_t bits);
+
+#endif

@@ -223,6 +223,7 @@ void sq_block_cache_forget(struct sq_x86_cpu *c)
 
     memset(bc->hash, 0, sizeof(bc->hash));
     bc->used = 0;
+    c->cut = NULL;
     sq_x86_jc_flush(c);
     sq_jit_forget(c);
 }

@@ -136,12 +136,31 @@ uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
 /* --- writes ---------------------------------------------------------- */
 
-void sq_x86_stop_after(const struct sq_x86_insn *i)
+/* Decoded blocks belong to their vCPU, and there is always a sentinel behind
+ * the last instruction. */
+static struct sq_x86_insn *behind(const struct sq_x86_insn *i)
 {
-    /* Blocks belong to their vCPU, and there is always a sentinel behind
-     * the last instruction. The block stays cut here, which is where it
-     * will end the next time, too. */
-    ((struct sq_x86_insn *)(uintptr_t)i)[1].exec = sq_x86_exec_stop;
+    return (struct sq_x86_insn *)(uintptr_t)i + 1;
+}
+
+void sq_x86_stop_stale(const struct sq_x86_insn *i)
+{
+    behind(i)->exec = sq_x86_exec_stop;
+}
+
+void sq_x86_mend_block(struct sq_x86_cpu *c)
+{
+    if (c->cut)
+        c->cut->exec = c->cut_exec;
+    c->cut = NULL;
+}
+
+void sq_x86_stop_after(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    sq_x86_mend_block(c);
+    c->cut = behind(i);
+    c->cut_exec = c->cut->exec;
+    c->cut->exec = sq_x86_exec_stop;
 }
 
 static void post(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -154,7 +173,7 @@ static void post(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     q->access[q->count++] = a;
     atomic_fetch_or(&c->attn, ATTN_POSTED);
     if (i)
-        sq_x86_stop_after(i);
+        sq_x86_stop_after(c, i);
 }
 
 bool sq_x86_next_posted(struct sq_x86_cpu *c)
@@ -184,7 +203,7 @@ void sq_x86_mmio_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         time_again(c);
         if (done) {
             if (i)
-                sq_x86_stop_after(i); /* it may have sent an interrupt */
+                sq_x86_stop_after(c, i); /* it may have sent an interrupt */
         } else {
             struct sq_x86_access a = {.where = gpa, .len = (uint8_t)n};
 

@@ -327,15 +327,6 @@ static struct known *look_up(struct sq_x86_cpu *c,
     return k;
 }
 
-/* A write to a device cut it short; its translation is not. */
-static bool was_cut(const struct sq_x86_block *b)
-{
-    for (unsigned k = 0; k < b->n; k++)
-        if (b->insn[k].exec == sq_x86_exec_stop)
-            return true;
-    return false;
-}
-
 /* --- both halves ---------------------------------------------------------- */
 
 static void interpret(struct sq_x86_cpu *c, struct sq_x86_block *b,
@@ -640,7 +631,7 @@ bool sq_lockstep_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
 
     if (b->mode == MODE_64 && !b->crosses)
         limit = look_up(c, b)->limit;
-    if (!limit || was_cut(b) || !sq_jit_ready(c, b)) {
+    if (!limit || !sq_jit_ready(c, b)) {
         l->counts.alone++;
         c->js.link = 0;
         return false;

@@ -435,7 +435,7 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     /* If that was our own code, the rest of this block is stale: let it end
      * after this instruction. */
     if (i && !sq_block_fresh(c->block))
-        sq_x86_stop_after(i);
+        sq_x86_stop_stale(i);
 }
 
 void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,

@@ -254,10 +254,10 @@ static bool right_with(const struct machine *want, const struct fault *f,
     if (!make(&m, "soft,jit=eager"))
         return false;
     spoil_with(&m, &s);
-    sq_jit_limit(cpu_of(&m), most);
+    sq_jit_limit(cpu_of(&m)->jit, most);
     run(&m);
     get_state(&m);
-    *made = sq_jit_made(cpu_of(&m), last);
+    *made = sq_jit_made(cpu_of(&m)->jit, last);
     same = memcmp(m.st.gpr, want->st.gpr, sizeof(m.st.gpr)) == 0 &&
            memcmp(m.ram + DATA, want->ram + DATA, 0x10000) == 0;
     unmake(&m);

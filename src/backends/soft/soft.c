@@ -163,14 +163,6 @@ static struct sq_soft_slot *exact(struct sq_soft_vm *vm,
     return NULL;
 }
 
-/* Decoded blocks point into the slot's page table: all go. */
-static void forget_code(struct sq_soft_vm *vm)
-{
-    for (uint32_t k = 0; k < SQUIB_VCPUS_MAX; k++)
-        if (vm->vcpu[k])
-            sq_block_cache_forget(&vm->vcpu[k]->cpu);
-}
-
 static int soft_unmap(struct squib_vm *base, struct squib_range range,
                       struct squib_error *err)
 {
@@ -179,7 +171,7 @@ static int soft_unmap(struct squib_vm *base, struct squib_range range,
 
     if (!s)
         return SQUIB_E_RANGE;
-    forget_code(vm);
+    sq_block_cache_forget(vm); /* blocks point into the slot's pages */
     slot_free(s);
     vm->slot_count--;
     memmove(s, s + 1,
@@ -293,6 +285,27 @@ bool sq_soft_irqchip_write(struct sq_soft_vm *vm, struct sq_x86_cpu *c,
 
 /* --- the VM ---------------------------------------------------------- */
 
+static void free_code(struct sq_soft_vm *vm)
+{
+    sq_jit_free(vm->jit);
+    sq_block_cache_free(vm->blocks);
+}
+
+/* What all vCPUs share of the code that they run. */
+static int new_code(struct sq_soft_vm *vm, struct squib_error *err)
+{
+    int rc = sq_block_cache_new(&vm->blocks, err);
+
+    if (rc)
+        return rc;
+    /* Where it cannot be, the interpreter does everything. */
+    if (vm->jit_heat)
+        sq_jit_new(&vm->jit, vm->jit_heat, NULL);
+    if (vm->base.config.translations_max)
+        sq_jit_limit(vm->jit, vm->base.config.translations_max);
+    return 0;
+}
+
 static void soft_free(struct squib_vm *base)
 {
     struct sq_soft_vm *vm = of(base);
@@ -303,6 +316,7 @@ static void soft_free(struct squib_vm *base)
         slot_free(&vm->slot[k]);
     if (vm->base.config.irqchip)
         sq_ioapic_fini(&vm->ioapic);
+    free_code(vm);
     pthread_mutex_destroy(&vm->lock);
     pthread_mutex_destroy(&vm->split_lock);
     free(vm);
@@ -325,6 +339,7 @@ static int vm_new(const struct squib_vm_config *config,
                   struct squib_error *err)
 {
     struct sq_soft_vm *vm = calloc(1, sizeof(*vm));
+    int rc;
 
     if (!vm)
         return sq_err_set(err, SQUIB_E_NOMEM, "VM: out of memory");
@@ -337,13 +352,13 @@ static int vm_new(const struct squib_vm_config *config,
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->split_lock, NULL);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
-    if (config->irqchip) {
-        int rc = sq_ioapic_init(&vm->ioapic, &vm->apic_bus, err);
-
-        if (rc) {
-            free(vm);
-            return rc;
-        }
+    rc = new_code(vm, err);
+    if (!rc && config->irqchip)
+        rc = sq_ioapic_init(&vm->ioapic, &vm->apic_bus, err);
+    if (rc) {
+        free_code(vm);
+        free(vm);
+        return rc;
     }
     sq_memory_watch(mem, (struct sq_memory_watcher){memory_wrote, vm});
     *out = &vm->base;
@@ -383,9 +398,13 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
                           "backend soft,jit=lockstep has one vCPU, not %u",
                           config->vcpus);
     rc = vm_new(config, mem, jit_heat, level, out, err);
-    if (!rc)
-        of(*out)->lockstep = true;
-    return rc;
+    if (rc)
+        return rc;
+    of(*out)->lockstep = true;
+    if (of(*out)->jit)
+        return 0;
+    soft_free(*out);
+    return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
 }
 
 /*

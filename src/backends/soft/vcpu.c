@@ -71,7 +71,7 @@ static uint64_t soft_insn_count(const struct squib_vcpu *vcpu)
 static void translations(const struct sq_x86_cpu *c, char *text, size_t len)
 {
     struct sq_jit_made m = {0};
-    uint64_t made = sq_jit_made(c, &m);
+    uint64_t made = sq_jit_made(c->jit, &m);
 
     snprintf(text, len, "%llu blocks translated, the last one at %#llx "
              "(physical %#llx, %u bytes, %s mode)", (unsigned long long)made,
@@ -124,8 +124,6 @@ static void undo_new(struct sq_soft_vcpu *v)
         sq_lapic_fini(v->cpu.lapic);
     sq_det_free(&v->cpu);
     sq_lockstep_free(&v->cpu);
-    sq_jit_free(&v->cpu);
-    sq_block_cache_free(v->cpu.blocks);
     sq_wake_destroy(&v->wake);
     unmap_vcpu(v);
 }
@@ -197,24 +195,12 @@ int sq_soft_vcpu_new(struct squib_vm *base, uint32_t index,
         unmap_vcpu(v);
         return rc;
     }
-    rc = sq_block_cache_new(&v->cpu.blocks, err);
-    if (!rc && vm->base.config.irqchip)
+    v->cpu.blocks = vm->blocks;
+    sq_jit_attach(&v->cpu, vm->jit);
+    if (vm->base.config.irqchip)
         rc = init_lapic(vm, v, err);
-    if (rc) {
-        sq_block_cache_free(v->cpu.blocks);
-        sq_wake_destroy(&v->wake);
-        unmap_vcpu(v);
-        return rc;
-    }
-    /* Where it cannot be, the interpreter does everything. */
-    if (vm->jit_heat)
-        rc = sq_jit_new(&v->cpu, vm->jit_heat, vm->lockstep ? err : NULL);
-    if (vm->lockstep && !rc)
+    if (!rc && vm->lockstep)
         rc = sq_lockstep_new(&v->cpu, err);
-    if (!vm->lockstep)
-        rc = 0;
-    if (!rc && vm->base.config.translations_max)
-        sq_jit_limit(&v->cpu, vm->base.config.translations_max);
     if (!rc && vm->base.config.deterministic)
         rc = sq_det_new(&v->cpu, vm->base.config.seed, err);
     if (rc) {

@@ -13,7 +13,9 @@
 #include "irqchip/ioapic.h"
 #include "irqchip/lapic.h"
 
+struct sq_block_cache;
 struct sq_code_page;
+struct sq_jit;
 struct sq_soft_vcpu;
 
 #define SQ_SOFT_SLOTS_MAX 64
@@ -33,6 +35,8 @@ struct sq_soft_vm {
     size_t slot_count;
     pthread_mutex_t lock; /* guards vcpu[] */
     struct sq_soft_vcpu *vcpu[SQUIB_VCPUS_MAX];
+    struct sq_block_cache *blocks; /* x86_64/block.h */
+    struct sq_jit *jit; /* x86_64/jit/jit.h; NULL: none */
     pthread_mutex_t split_lock; /* serializes locked accesses that the host
                                    cannot do atomically */
     struct sq_apic_bus apic_bus;

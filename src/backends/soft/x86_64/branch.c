@@ -51,7 +51,7 @@ OP(jcc)
     sq_x86_exec *fn = by_condition[i->imm2 & 15];
 
     /* The first execution picks the function for all later ones. */
-    ((struct sq_x86_insn *)(uintptr_t)i)->exec = fn;
+    sq_x86_set_exec(i, fn);
     fn(c, i);
 }
 FAM1(jcc, jcc, NULL)

@@ -27,8 +27,9 @@
  * the instruction completes, the block ends after it, and then the exit is
  * returned (device.c).
  *
- * Everything here belongs to the vCPU's thread, but for `attn` and what
- * struct sq_code_page says.
+ * Everything here belongs to the vCPU's thread, but for `attn`, what struct
+ * sq_code_page says, and decoded blocks with their translations: those are
+ * the VM's (block.h, jit/jit.h), as is everything that they point to.
  */
 #ifndef SQ_SOFT_X86_CPU_H
 #define SQ_SOFT_X86_CPU_H
@@ -155,7 +156,8 @@ enum {
 
 /* One decoded instruction. Register operands are byte offsets into the CPU
  * struct for general registers (so AH is 1) and plain numbers for all other
- * kinds. */
+ * kinds. All vCPUs run it and nothing in it changes, but for `exec`: see
+ * sq_x86_set_exec(). */
 struct sq_x86_insn {
     sq_x86_exec *exec;
     uint64_t imm;  /* immediate, sign-extended; near branches: the target
@@ -178,11 +180,13 @@ enum sq_x86_mode { MODE_16, MODE_32, MODE_64 };
 /* What is known of a page of guest memory that holds decoded code. Shared
  * by all vCPUs of the VM and by devices; see block.c for the protocol. */
 struct sq_code_page {
-    _Atomic uint32_t gen;      /* bumped when code on it was overwritten */
+    _Atomic uint32_t gen;      /* grows by 2 when code on it was overwritten;
+                                  odd: somebody is about to forget the code */
     _Atomic uint32_t writers;  /* bit n: vCPU n may hold a write mapping */
     _Atomic uint64_t granules; /* bit n: bytes 64n..64n+63 were decoded */
 };
 
+/* Does not change once it is in the cache, but for the atomic members. */
 struct sq_x86_block {
     uint64_t pa;
     struct sq_code_page *page;
@@ -193,11 +197,11 @@ struct sq_x86_block {
     struct sq_code_page *page2; /* then: that page, */
     uint32_t gen2;
     uint64_t pa2;
-    uint32_t jit[2]; /* its translations for kernel and user mode: offsets
-                        in the code, or SQ_JIT_* */
-    uint16_t heat;   /* executions before translation */
-    bool xmm, avx;   /* a translation uses XMM registers, with VEX */
-    struct sq_x86_block *hash_next;
+    _Atomic uint32_t jit[2]; /* its translations for kernel and user mode:
+                                offsets in the code, or SQ_JIT_* */
+    _Atomic uint16_t heat;   /* executions before translation, about */
+    _Atomic bool xmm, avx;   /* a translation uses XMM registers, with VEX */
+    struct sq_x86_block *_Atomic hash_next;
     struct sq_x86_insn insn[]; /* n, then a sentinel that ends the block */
 };
 
@@ -212,6 +216,9 @@ static inline bool sq_block_fresh(const struct sq_x86_block *b)
 
 #define SQ_JC_BITS 13
 #define SQ_BLOCK_INSNS_MAX 48
+/* Bytes of a block of n instructions. */
+#define SQ_BLOCK_LEN(n)                                                    \
+    (sizeof(struct sq_x86_block) + ((n) + 1) * sizeof(struct sq_x86_insn))
 
 struct sq_x86_jc { /* jump cache: RIP to block */
     uint64_t key;
@@ -370,6 +377,7 @@ enum {
     ATTN_PURGE = 4,  /* a page became code: check write mappings */
     ATTN_FLUSH = 8,  /* the VM's memory map changed */
     ATTN_POSTED = 16, /* writes wait to be returned as exits */
+    ATTN_STOP = 32,   /* all blocks are about to go (block.h) */
 };
 
 /* Values of longjmp() to the run loop. */
@@ -439,8 +447,8 @@ struct sq_x86_cpu {
     int delivering; /* vector of the exception being delivered, or -1 */
 
     struct sq_x86_block *block; /* running */
-    struct sq_x86_insn *cut;    /* where one was cut short, or NULL, */
-    sq_x86_exec *cut_exec;      /* and what is to be there again */
+    const struct sq_x86_insn *cut; /* where one was cut short, or NULL, */
+    sq_x86_exec *cut_exec;         /* and what is to be there again */
     struct sq_x86_replay replay;
     struct sq_x86_posted posted;
     jmp_buf leave;
@@ -468,8 +476,8 @@ struct sq_x86_cpu {
     struct sq_itlb_entry itlb[2][SQ_ITLB_SIZE];
     struct sq_tlb_entry tlbs[2][SQ_TLB_ALL];
     struct sq_x86_jc jc[1u << SQ_JC_BITS];
-    struct sq_block_cache *blocks;
-    struct sq_jit *jit; /* NULL: none */
+    struct sq_block_cache *blocks; /* the VM's */
+    struct sq_jit *jit;            /* the VM's; NULL: none */
     /* Runs a block in translated code (jit.h), NULL: never; and what checks
      * it meanwhile (lockstep.h), NULL: nothing. */
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
@@ -478,6 +486,12 @@ struct sq_x86_cpu {
     uint64_t context_clock;
     struct sq_tlb_context context[SQ_TLB_CONTEXTS];
     struct sq_x86_debug debug;
+    uint32_t code_epoch; /* of `blocks` that jc and jjc are for */
+    /* Blocks that are not in the cache: for single steps, for translated
+     * code's slow paths, and the one that is being decoded. */
+    _Alignas(16) uint8_t single[SQ_BLOCK_LEN(1)];
+    _Alignas(16) uint8_t one[SQ_BLOCK_LEN(1)];
+    _Alignas(16) uint8_t decoded[SQ_BLOCK_LEN(SQ_BLOCK_INSNS_MAX)];
 };
 
 /* Whether the last instruction keeps interrupts from the next one. */
@@ -510,6 +524,15 @@ static inline bool sq_canonical(uint64_t gva)
 /* Goes on with the instruction after `i`: the last statement of every
  * instruction function that does not end a block. */
 #define SQ_NEXT(c, i) SQ_TAILCALL (i)[1].exec((c), (i) + 1)
+
+/* Has another function execute i from now on. Other vCPUs may run it at the
+ * moment: they take the old one or the new one, and both must be right. */
+static inline void sq_x86_set_exec(const struct sq_x86_insn *i,
+                                   sq_x86_exec *exec)
+{
+    __atomic_store_n(&((struct sq_x86_insn *)(uintptr_t)i)->exec, exec,
+                     __ATOMIC_RELAXED);
+}
 
 /* The address of instruction i and of what follows it. */
 static inline uint64_t sq_insn_rip(const struct sq_x86_cpu *c,

@@ -136,31 +136,30 @@ uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
 /* --- writes ---------------------------------------------------------- */
 
-/* Decoded blocks belong to their vCPU, and there is always a sentinel behind
- * the last instruction. */
-static struct sq_x86_insn *behind(const struct sq_x86_insn *i)
-{
-    return (struct sq_x86_insn *)(uintptr_t)i + 1;
-}
-
+/* There is always a sentinel behind the last instruction. */
 void sq_x86_stop_stale(const struct sq_x86_insn *i)
 {
-    behind(i)->exec = sq_x86_exec_stop;
+    sq_x86_set_exec(i + 1, sq_x86_exec_stop);
 }
 
 void sq_x86_mend_block(struct sq_x86_cpu *c)
 {
     if (c->cut)
-        c->cut->exec = c->cut_exec;
+        sq_x86_set_exec(c->cut, c->cut_exec);
     c->cut = NULL;
 }
 
+/* Where several vCPUs share the block, it stays cut here, which is where it
+ * will end the next time, too; a block may end anywhere, so the others do not
+ * mind. */
 void sq_x86_stop_after(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {
     sq_x86_mend_block(c);
-    c->cut = behind(i);
-    c->cut_exec = c->cut->exec;
-    c->cut->exec = sq_x86_exec_stop;
+    if (c->vm->base.config.vcpus == 1) {
+        c->cut = i + 1;
+        c->cut_exec = i[1].exec;
+    }
+    sq_x86_stop_stale(i);
 }
 
 static void post(struct sq_x86_cpu *c, const struct sq_x86_insn *i,

@@ -200,8 +200,8 @@ uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                      uint16_t port, unsigned len, uint32_t v);
 
-/* Ends the running block after instruction i, this time only: the caller
- * sees to it that the run loop looks around next, which mends it. */
+/* Ends the running block after instruction i; with one vCPU this time only:
+ * the caller sees to it that the run loop looks around next, which mends it. */
 void sq_x86_stop_after(struct sq_x86_cpu *c, const struct sq_x86_insn *i);
 void sq_x86_mend_block(struct sq_x86_cpu *c);
 /* The same for a block that is stale. */

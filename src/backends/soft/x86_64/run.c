@@ -250,6 +250,8 @@ again:
     sq_x86_mend_block(c);
     attn = atomic_exchange(&c->attn, 0);
     c->budget = BUDGET;
+    if (attn & ATTN_STOP)
+        sq_block_safepoint(c);
     if (attn & ATTN_POSTED) {
         if (sq_x86_next_posted(c)) {
             atomic_fetch_or(&c->attn, attn);
@@ -304,7 +306,7 @@ again:
     return NULL;
 }
 
-struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
+static struct squib_exit *run(struct sq_x86_cpu *c)
 {
     struct squib_exit *exit;
 
@@ -353,6 +355,16 @@ struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
         c->icount += b->n;
         b->insn[0].exec(c, b->insn);
     }
+}
+
+struct squib_exit *sq_x86_run(struct sq_x86_cpu *c)
+{
+    struct squib_exit *exit;
+
+    sq_block_begin(c);
+    exit = run(c);
+    sq_block_end(c);
+    return exit;
 }
 
 /* --- reset ----------------------------------------------------------- */

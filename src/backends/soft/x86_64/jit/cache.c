@@ -99,7 +99,7 @@ int sq_jit_check(struct squib_error *err)
     return rc;
 }
 
-int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
+int sq_jit_new(struct sq_jit **out, unsigned heat, struct squib_error *err)
 {
     struct sq_jit *j;
     int rc = check_host(err);
@@ -109,42 +109,76 @@ int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
     j = calloc(1, sizeof(*j));
     if (!j)
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
-    c->jit = j;
+    pthread_mutex_init(&j->lock, NULL);
     rc = map_code(j, err);
     if (rc) {
-        sq_jit_free(c);
+        sq_jit_free(j);
         return rc;
     }
     j->sites = table(SQ_JIT_SITES_MAX * sizeof(*j->sites));
     j->links = table(SQ_JIT_LINKS_MAX * sizeof(*j->links));
     if (!j->sites || !j->links) {
-        sq_jit_free(c);
+        sq_jit_free(j);
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");
     }
     j->heat = heat;
     j->host = host_has();
     j->most = UINT64_MAX;
-    c->js.stop = UINT32_MAX;
-    c->translated = sq_jit_run;
+    j->room = SQ_JIT_CODE_LEN;
     sq_jit_emit_stubs(j);
-    sq_jit_forget(c);
+    sq_jit_forget(j);
+    *out = j;
     return 0;
 }
 
-void sq_jit_free(struct sq_x86_cpu *c)
+void sq_jit_attach(struct sq_x86_cpu *c, struct sq_jit *j)
 {
-    struct sq_jit *j = c->jit;
+    c->jit = j;
+    c->js.stop = UINT32_MAX;
+    c->translated = j ? sq_jit_run : NULL;
+}
 
+void sq_jit_free(struct sq_jit *j)
+{
     if (!j)
         return;
-    c->jit = NULL;
-    c->translated = NULL;
     unmap_code(j);
     if (j->sites)
         munmap(j->sites, SQ_JIT_SITES_MAX * sizeof(*j->sites));
     if (j->links)
         munmap(j->links, SQ_JIT_LINKS_MAX * sizeof(*j->links));
+    pthread_mutex_destroy(&j->lock);
     free(j);
+}
+
+void sq_jit_room(struct sq_jit *j, size_t code_len)
+{
+    pthread_mutex_lock(&j->lock);
+    j->room = code_len < SQ_JIT_CODE_LEN ? code_len : SQ_JIT_CODE_LEN;
+    pthread_mutex_unlock(&j->lock);
+}
+
+void sq_jit_limit(struct sq_jit *j, uint64_t most)
+{
+    if (!j)
+        return;
+    pthread_mutex_lock(&j->lock);
+    j->most = j->made + most;
+    pthread_mutex_unlock(&j->lock);
+}
+
+uint64_t sq_jit_made(struct sq_jit *j, struct sq_jit_made *m)
+{
+    uint64_t made;
+
+    if (!j)
+        return 0;
+    pthread_mutex_lock(&j->lock);
+    made = j->made;
+    if (made)
+        *m = j->last;
+    pthread_mutex_unlock(&j->lock);
+    return made;
 }
 
 void sq_jit_forget_jumps(struct sq_x86_cpu *c)
@@ -153,14 +187,27 @@ void sq_jit_forget_jumps(struct sq_x86_cpu *c)
         memset(c->jjc, 0, sizeof(c->jjc));
 }
 
-void sq_jit_forget(struct sq_x86_cpu *c)
+void sq_jit_forget(struct sq_jit *j)
 {
-    struct sq_jit *j = c->jit;
-
     if (!j)
         return;
+    pthread_mutex_lock(&j->lock);
     j->used = (j->stubs_len + 63) & ~(size_t)63;
+    j->cold_used = SQ_JIT_CODE_LEN / 2;
     j->site_count = j->link_count = 0;
+    pthread_mutex_unlock(&j->lock);
+}
+
+void sq_jit_renew(struct sq_x86_cpu *c)
+{
+    unsigned a, b, cx, d;
+
+    if (!c->jit)
+        return;
     c->js.link = 0;
     sq_jit_forget_jumps(c);
+    /* Other code is about to lie where this processor may have fetched some:
+     * CPUID serializes (SDM vol. 3, 9.1.3). */
+    __cpuid(0, a, b, cx, d);
+    (void)a, (void)b, (void)cx, (void)d;
 }

@@ -164,6 +164,13 @@ void sq_emit_lea(struct sq_emit *e, unsigned to, struct sq_emit_mem m)
     sq_emit_rm(e, SQ_OPC(0, 0, 0x8d), SQ_E_W, to, m);
 }
 
+uint8_t *sq_emit_call(struct sq_emit *e)
+{
+    sq_emit_u8(e, 0xe8);
+    sq_emit_u32(e, 0);
+    return e->at - 4;
+}
+
 uint8_t *sq_emit_jump(struct sq_emit *e, unsigned cc)
 {
     uint8_t *at;
@@ -179,9 +186,26 @@ uint8_t *sq_emit_jump(struct sq_emit *e, unsigned cc)
     return at;
 }
 
+uint8_t *sq_emit_jump_aligned(struct sq_emit *e, unsigned cc)
+{
+    unsigned opcode_len = cc == H_NONE ? 1 : 2;
+
+    /* Segment overrides, which mean nothing to jumps, not instructions. */
+    while (((uintptr_t)e->at + opcode_len) & 3 && !e->full)
+        sq_emit_u8(e, 0x2e);
+    return sq_emit_jump(e, cc);
+}
+
 void sq_emit_patch(uint8_t *at, const uint8_t *to)
 {
     int32_t rel = (int32_t)(to - (at + 4));
 
     memcpy(at, &rel, 4);
+}
+
+void sq_emit_patch_live(uint8_t *at, const uint8_t *to)
+{
+    int32_t rel = (int32_t)(to - (at + 4));
+
+    __atomic_store_n((int32_t *)(void *)at, rel, __ATOMIC_RELEASE);
 }

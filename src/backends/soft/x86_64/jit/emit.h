@@ -69,10 +69,16 @@ void sq_emit_load(struct sq_emit *e, unsigned to, struct sq_emit_mem m);
 void sq_emit_store(struct sq_emit *e, struct sq_emit_mem m, unsigned from);
 void sq_emit_lea(struct sq_emit *e, unsigned to, struct sq_emit_mem m);
 
-/* Jumps with 32-bit displacements; cc is H_NONE for JMP. They return where
- * the displacement is, for sq_emit_patch(). */
+/* Jumps and calls with 32-bit displacements; cc is H_NONE for JMP. They
+ * return where the displacement is, for sq_emit_patch(). */
 uint8_t *sq_emit_jump(struct sq_emit *e, unsigned cc);
+uint8_t *sq_emit_call(struct sq_emit *e);
+/* The same; the displacement is aligned, as sq_emit_patch_live() wants it. */
+uint8_t *sq_emit_jump_aligned(struct sq_emit *e, unsigned cc);
 /* Points a displacement at `to`; both are addresses in one mapping. */
 void sq_emit_patch(uint8_t *at, const uint8_t *to);
+/* The same while other threads may execute the jump: they see the old
+ * displacement or the new one (SDM vol. 3, 9.1.1: an aligned store). */
+void sq_emit_patch_live(uint8_t *at, const uint8_t *to);
 
 #endif

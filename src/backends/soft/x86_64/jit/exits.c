@@ -54,12 +54,13 @@ void sq_tr_interp_if(struct sq_tr *t, unsigned cc)
 static uint8_t *translated(struct sq_tr *t, unsigned off)
 {
     const struct sq_x86_block *b;
+    uint32_t code;
 
     if (off == t->start)
         return t->entry;
     b = sq_block_find(t->c, (t->b->pa & ~0xfffull) + off, t->b->gen);
-    return b && b->jit[t->user] > SQ_JIT_NEVER ? t->j->rw + b->jit[t->user]
-                                               : NULL;
+    code = b ? sq_jit_of(b, t->user) : SQ_JIT_NONE;
+    return code > SQ_JIT_NEVER ? t->j->rw + code : NULL;
 }
 
 /* Jumps to R9, adding `pop` to RSP on the way, if the jump cache has it.
@@ -147,7 +148,7 @@ void sq_tr_jump(struct sq_tr *t, unsigned cc, int64_t to)
     if (code)
         sq_emit_patch(sq_emit_jump(&t->e, cc), code);
     else
-        sq_tr_cold(t, COLD_LINK, sq_emit_jump(&t->e, cc))->to = to;
+        sq_tr_cold(t, COLD_LINK, sq_emit_jump_aligned(&t->e, cc))->to = to;
 }
 
 void sq_tr_jump_indirect(struct sq_tr *t, int32_t pop)

@@ -16,7 +16,7 @@ static bool is_high(uint8_t off)
 /* --- opcode with ModRM --------------------------------------------------- */
 
 /* AH..BH exist only without REX, which some of our registers need. */
-static bool encodable(const struct sq_jit_op *op)
+static bool encodable(const struct sq_tr *t, const struct sq_jit_op *op)
 {
     bool reg_high = op->reg8 && !op->reg_is_ext && is_high(op->in.reg);
     bool rm_high = op->rm8 && !op->mem && is_high(op->in.rm);
@@ -24,8 +24,9 @@ static bool encodable(const struct sq_jit_op *op)
 
     if (!reg_high && !rm_high)
         return true;
-    if (op->mem)
-        return false;
+    if (op->mem) /* but see turn() */
+        return t->j->host & SQ_JIT_V3 &&
+               (op->opc & 0xfffe) != SQ_OPC(0, 1, 0xb0); /* CMPXCHG */
     if (!reg_high && !op->reg_is_ext &&
         (sq_jit_host(reg) >= 8 || (op->reg8 && reg >= 4)))
         return false;
@@ -38,7 +39,9 @@ bool sq_tr_native(const struct sq_tr *t, const struct sq_jit_op *op)
 {
     if (op->need & ~t->j->host)
         return false;
-    return op->kind == JK_RM ? encodable(op)
+    if (op->kind == JK_TSC) /* or it is the exact count that matters */
+        return !t->c->det && !t->c->lockstep;
+    return op->kind == JK_RM ? encodable(t, op)
                              : (op->kind != JK_CLI &&
                                 op->kind != JK_SWAPGS) || !t->user;
 }
@@ -67,6 +70,14 @@ static unsigned byte_flag(uint8_t off, unsigned *host)
     return *host >= 4 && *host < 8 ? SQ_E_REX : 0;
 }
 
+/* Makes AH..BH the register's low byte, which can be used with REX; and by
+ * the rest of 64 bits back again. No flags change. */
+static void turn(struct sq_tr *t, unsigned host, uint8_t by)
+{
+    sq_emit_vex_rr(&t->e, SQ_OPC(0xf2, 3, 0xf0), SQ_E_W, host, 0, host);
+    sq_emit_u8(&t->e, by); /* RORX */
+}
+
 /* BT and its like with a register count reach beyond a memory operand. */
 static bool may_be_memory(const struct sq_jit_op *op)
 {
@@ -83,6 +94,8 @@ static void op_rm(struct sq_tr *t)
     unsigned fl = size_flags(op), reg = op->ext, rm = 0;
     struct sq_emit_mem m = {0};
     bool as_memory = false;
+    bool turned = op->mem && op->reg8 && !op->reg_is_ext &&
+                  is_high(op->in.reg);
     bool flags = op->rd || (op->touches && after & ~op->wr);
     bool r10 = flags || (!op->reg_is_ext && sq_jit_homed(op->in.reg / 8));
 
@@ -96,7 +109,9 @@ static void op_rm(struct sq_tr *t)
         sq_tr_flags_restore(t);
     if (!op->reg_is_ext) {
         reg = bring(t, op->in.reg, H_10, op->reg_role);
-        if (op->reg8)
+        if (turned)
+            turn(t, reg, 8);
+        else if (op->reg8)
             fl |= byte_flag(op->in.reg, &reg);
     }
     if (!op->mem) {
@@ -116,6 +131,8 @@ static void op_rm(struct sq_tr *t)
     else
         sq_emit_rr(e, op->opc, fl, reg, rm);
     sq_emit_imm(e, op->in.imm, op->imm_len);
+    if (turned)
+        turn(t, reg, 64 - 8);
     if (!op->reg_is_ext && op->reg_role & ROLE_W &&
         sq_jit_homed(op->in.reg / 8))
         sq_emit_store(e, HOME(op->in.reg / 8), H_10);
@@ -489,6 +506,7 @@ static void emit(struct sq_tr *t)
     case JK_REP: sq_tr_rep(t); break;
     case JK_CLI: sq_tr_cli(t); break;
     case JK_SWAPGS: sq_tr_swapgs(t); break;
+    case JK_TSC: sq_tr_tsc(t); break;
     case JK_PUSH:
     case JK_PUSH_I:
     case JK_PUSHF:

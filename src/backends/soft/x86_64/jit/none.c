@@ -11,30 +11,45 @@ int sq_jit_check(struct squib_error *err)
                       "host's processor");
 }
 
-int sq_jit_new(struct sq_x86_cpu *c, unsigned heat, struct squib_error *err)
+int sq_jit_new(struct sq_jit **out, unsigned heat, struct squib_error *err)
 {
-    (void)c, (void)heat;
+    (void)out, (void)heat;
     return sq_err_set(err, SQUIB_E_NOSUPPORT,
                       "there is no translator for this processor");
 }
 
-void sq_jit_free(struct sq_x86_cpu *c)
+void sq_jit_free(struct sq_jit *j)
 {
-    (void)c;
+    (void)j;
 }
 
-void sq_jit_limit(struct sq_x86_cpu *c, uint64_t most)
+void sq_jit_attach(struct sq_x86_cpu *c, struct sq_jit *j)
 {
-    (void)c, (void)most;
+    (void)c, (void)j;
 }
 
-uint64_t sq_jit_made(const struct sq_x86_cpu *c, struct sq_jit_made *m)
+void sq_jit_limit(struct sq_jit *j, uint64_t most)
 {
-    (void)c, (void)m;
+    (void)j, (void)most;
+}
+
+uint64_t sq_jit_made(struct sq_jit *j, struct sq_jit_made *m)
+{
+    (void)j, (void)m;
     return 0;
 }
 
-void sq_jit_forget(struct sq_x86_cpu *c)
+void sq_jit_room(struct sq_jit *j, size_t code_len)
+{
+    (void)j, (void)code_len;
+}
+
+void sq_jit_forget(struct sq_jit *j)
+{
+    (void)j;
+}
+
+void sq_jit_renew(struct sq_x86_cpu *c)
 {
     (void)c;
 }

@@ -528,10 +528,16 @@ static void map1(struct sq_jit_op *op, struct raw r)
     case 0x01:
         if (r.modrm == 0xf8)
             op->kind = JK_SWAPGS, flags(op, 0, 0);
+        else if (r.modrm == 0xf9)
+            op->kind = JK_TSC, op->ext = 1, flags(op, 0, 0);
         break;
-    /* SSE, RDTSC, RDMSR, CMPXCHG8B: no flags read */
+    case 0x31:
+        op->kind = JK_TSC, op->ext = 0, flags(op, 0, 0);
+        break;
+    /* SSE, RDMSR, CMPXCHG8B: no flags read */
     case 0x10 ... 0x17:
-    case 0x28 ... 0x33:
+    case 0x28 ... 0x30:
+    case 0x32 ... 0x33:
     case 0x50 ... 0x7f:
     case 0xc2:
     case 0xc4 ... 0xc6:

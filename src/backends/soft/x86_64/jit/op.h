@@ -16,6 +16,7 @@ enum sq_jit_kind {
     JK_BT_M,   /* a bit string in memory: reg may reach beyond the operand */
     JK_REP,    /* REP MOVS, REP STOS; see `ext` */
     JK_CLI, JK_SWAPGS, /* in kernel mode */
+    JK_TSC, /* RDTSC, RDTSCP (ext is 1) */
     JK_PUSHF,
     JK_PUSH, JK_PUSH_I, JK_PUSH_M, JK_POP, JK_LEAVE,
     JK_JCC, JK_JMP, JK_CALL, JK_JMP_I, JK_CALL_I, JK_RET, /* end a block */

@@ -43,12 +43,15 @@ static void end_of_one(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 static struct sq_x86_insn *one(struct sq_x86_cpu *c,
                                const struct sq_jit_site *s)
 {
-    struct sq_x86_block *b = (struct sq_x86_block *)(void *)c->jit->one;
+    struct sq_x86_block *b = (struct sq_x86_block *)(void *)c->one;
 
     count_in(c);
     flags_in(c);
     c->gpr[SQ_RIP] = c->js.page; /* offsets of s->in count from it */
-    *b = *s->block;
+    b->pa = s->block->pa;
+    b->page = s->block->page;
+    b->gen = s->block->gen;
+    b->mode = s->block->mode;
     b->n = (uint16_t)(s->block->n - s->index);
     b->insn[0] = s->in;
     b->insn[1] = (struct sq_x86_insn){
@@ -90,7 +93,7 @@ static void enter_jump(struct sq_x86_cpu *c, const struct sq_x86_block *b,
     e->gva = gva;
     e->key = c->jc_key;
     e->page = gva & ~0xfffull;
-    e->code = c->jit->rx + b->jit[user];
+    e->code = c->jit->rx + sq_jit_of(b, user);
     e->gen_at = &b->page->gen;
     e->gen = b->gen;
 }
@@ -113,7 +116,7 @@ static const void *go_on(struct sq_x86_cpu *c)
         atomic_load_explicit(e->gen_at, memory_order_relaxed) != e->gen) {
         jc = sq_x86_jc_at(c, gva);
         if (jc->key != (gva ^ c->jc_key) || !sq_block_fresh(jc->block) ||
-            jc->block->jit[user] <= SQ_JIT_NEVER)
+            sq_jit_of(jc->block, user) <= SQ_JIT_NEVER)
             return c->jit->rx + c->jit->exit_clean;
         enter_jump(c, jc->block, user);
     }
@@ -140,6 +143,12 @@ static const void *execute(struct sq_x86_cpu *c, const struct sq_jit_site *s,
     flags_out(c);
     if (c->js.no_xmm)
         c->js.xmm_back = false;
+    /* Code that was overwritten meanwhile, by whomever, ends here: this may
+     * have been an instruction behind which that must be seen. */
+    if (i[1].exec == end_of_one && !s->end && !sq_block_fresh(c->block)) {
+        sq_x86_set_exec(i + 1, sq_x86_exec_stop);
+        sq_x86_exec_stop(c, i + 1);
+    }
     if (i[1].exec != end_of_one) {
         c->js.xmm_back = false;
         return c->jit->rx + c->jit->exit_clean;
@@ -166,7 +175,9 @@ const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
      * sees breakpoints. */
     if ((gva & 0xfff) + s->len <= 4096 && !c->debug.data)
         p = sq_x86_ptr_slow(c, i, gva, s->len, s->write);
-    if (!p)
+    /* We may just have got leave to write to our own page unseen, because
+     * this code is stale: direct jumps within it must not be taken then. */
+    if (!p || (s->write && !sq_block_fresh(c->block)))
         return execute(c, s, i);
     c->js.ptr = p;
     return c->jit->rx + s->op;
@@ -181,52 +192,66 @@ static void link_up(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     c->js.link = 0;
     if (l->pa == b->pa && l->page == b->page && l->gen == b->gen &&
         l->user == user)
-        sq_emit_patch(l->at, c->jit->rw + b->jit[user]);
+        sq_emit_patch_live(l->at, c->jit->rw + sq_jit_of(b, user));
 }
 
 static void note_made(struct sq_x86_cpu *c, const struct sq_x86_block *b,
                       bool user)
 {
     struct sq_jit *j = c->jit;
+    uint32_t code = sq_jit_of(b, user);
 
     j->made++;
     j->last = (struct sq_jit_made){
         .rip = c->gpr[SQ_RIP], .pa = b->pa, .len = b->insn[b->n].off,
         .user = user};
     if (j->spoil)
-        j->spoil(j->spoil_ctx, &j->last, j->rw + b->jit[user],
-                 j->used - b->jit[user]);
+        j->spoil(j->spoil_ctx, &j->last, j->rw + code, j->used - code);
 }
 
-void sq_jit_limit(struct sq_x86_cpu *c, uint64_t most)
+/* Counts an execution. All vCPUs do, and now and then one is lost. */
+static bool is_hot(const struct sq_x86_cpu *c, struct sq_x86_block *b)
 {
-    if (c->jit)
-        c->jit->most = c->jit->made + most;
+    unsigned n = atomic_load_explicit(&b->heat, memory_order_relaxed) + 1u;
+    bool hot = n >= c->jit->heat;
+
+    atomic_store_explicit(&b->heat, (uint16_t)(hot ? 0 : n),
+                          memory_order_relaxed);
+    return hot;
 }
 
-uint64_t sq_jit_made(const struct sq_x86_cpu *c, struct sq_jit_made *m)
+/* Translates b, unless another vCPU does so or is translating at the
+ * moment. */
+static void make(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
 {
-    if (c->jit && c->jit->made)
-        *m = c->jit->last;
-    return c->jit ? c->jit->made : 0;
+    struct sq_jit *j = c->jit;
+    bool room = true;
+
+    if (pthread_mutex_trylock(&j->lock))
+        return;
+    if (sq_jit_of(b, user) == SQ_JIT_NONE && j->made < j->most) {
+        room = sq_jit_translate(c, b, user);
+        if (sq_jit_of(b, user) > SQ_JIT_NEVER)
+            note_made(c, b, user);
+    }
+    pthread_mutex_unlock(&j->lock);
+    if (!room)
+        sq_block_full(c);
 }
 
 bool sq_jit_ready(struct sq_x86_cpu *c, struct sq_x86_block *b)
 {
     bool user = c->cpl == 3;
+    uint32_t code = sq_jit_of(b, user);
 
     if (!may_run(c))
         goto no;
-    if (b->jit[user] <= SQ_JIT_NEVER) {
-        if (b->jit[user] == SQ_JIT_NEVER || b->crosses ||
-            ++b->heat < c->jit->heat)
+    if (code <= SQ_JIT_NEVER) {
+        if (code == SQ_JIT_NEVER || b->crosses || !is_hot(c, b))
             goto no;
-        b->heat = 0;
-        if (c->jit->made < c->jit->most)
-            sq_jit_translate(c, b, user);
-        if (b->jit[user] <= SQ_JIT_NEVER)
+        make(c, b, user);
+        if (sq_jit_of(b, user) <= SQ_JIT_NEVER)
             goto no;
-        note_made(c, b, user);
     }
     look_at_sse(c);
     if (!(b->xmm && c->js.no_xmm) && !(b->avx && c->js.no_avx))
@@ -250,7 +275,7 @@ void sq_jit_enter(struct sq_x86_cpu *c, struct sq_x86_block *b, int32_t fuel)
     c->js.page = c->gpr[SQ_RIP] & ~0xfffull;
     c->js.fuel = c->js.fuel_then = fuel;
     *(const void **)(void *)&enter = j->rx + j->enter;
-    enter(c, j->rx + b->jit[user]);
+    enter(c, j->rx + sq_jit_of(b, user));
     count_in(c);
     flags_in(c);
 }

@@ -3,6 +3,8 @@
 #ifndef SQ_SOFT_X86_JIT_STATE_H
 #define SQ_SOFT_X86_JIT_STATE_H
 
+#include <pthread.h>
+
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/jit/emit.h"
 #include "backends/soft/x86_64/jit/jit.h"
@@ -10,7 +12,7 @@
 
 /* An instruction that translated code may hand to C: what the slow paths
  * need to raise its faults or to run its interpreter function. */
-struct sq_jit_site {
+struct sq_jit_site { /* does not change once its translation is in use */
     struct sq_x86_insn in;
     struct sq_x86_block *block;
     uint32_t op;   /* offset in the code of what follows the check, with R9 */
@@ -25,7 +27,7 @@ struct sq_jit_site {
 
 /* A jump within a guest page whose target was not translated yet. */
 struct sq_jit_link {
-    uint8_t *at; /* displacement, in the writable mapping */
+    uint8_t *at; /* displacement, in the writable mapping; aligned */
     uint64_t pa;
     struct sq_code_page *page;
     uint32_t gen;
@@ -36,17 +38,23 @@ struct sq_jit_link {
 #define SQ_JIT_SITES_MAX (256u << 10)
 #define SQ_JIT_LINKS_MAX (256u << 10)
 
+/* Constant, but for what the lock guards. Sites and links are read without
+ * it by code that is in use, of which they are part. */
 struct sq_jit {
     uint8_t *rw;       /* the code, writable */
     const uint8_t *rx; /* the same memory, executable */
-    size_t used, stubs_len;
+    size_t stubs_len;
     unsigned heat;
+    pthread_mutex_t lock; /* guards what grows */
+    /* Blocks' hot code grows in the first half of the code, what is rarely
+     * run in the second: so the hot code is dense. */
+    size_t used, cold_used, room; /* room: for both together */
     struct sq_jit_site *sites;
     struct sq_jit_link *links;
     uint32_t site_count, link_count;
     /* offsets of shared code (stubs.c) */
     uint32_t enter, exit_clean, exit_at, exit_r9, exit_fuel, exit_link;
-    uint32_t slow, interp, miss, xmm_in, exit_before;
+    uint32_t slow, interp, miss, tsc, xmm_in, exit_before;
     uint8_t host; /* SQ_JIT_*: what it has */
     /* For finding faults: translations made and allowed, the last one, and
      * what tests do to each. */
@@ -55,10 +63,13 @@ struct sq_jit {
     void (*spoil)(void *ctx, const struct sq_jit_made *m, uint8_t *code,
                   size_t len);
     void *spoil_ctx;
-    /* a block of one instruction and an end, for the interpreter */
-    _Alignas(16) uint8_t one[sizeof(struct sq_x86_block) +
-                             2 * sizeof(struct sq_x86_insn)];
 };
+
+/* The translation of b, or SQ_JIT_*. */
+static inline uint32_t sq_jit_of(const struct sq_x86_block *b, bool user)
+{
+    return atomic_load_explicit(&b->jit[user], memory_order_acquire);
+}
 
 /* Offsets from RSP, which points to the CPU. */
 #define CPU(field) ((int32_t)offsetof(struct sq_x86_cpu, field))
@@ -82,8 +93,9 @@ static inline unsigned sq_jit_host(unsigned g)
 void sq_jit_emit_stubs(struct sq_jit *j);
 
 /* Translates b for user or kernel mode; b->jit[user] is set, or marked as
- * not to be tried again. (translate.c) */
-void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b,
+ * not to be tried again. False: there is no room. The caller has the lock.
+ * (translate.c) */
+bool sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b,
                       bool user);
 
 /* Status flags that code at offset `off` of b's page may read before it

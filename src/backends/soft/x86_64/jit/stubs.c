@@ -98,31 +98,72 @@ static void xmm_out(struct sq_emit *e)
     xmm_move(e, false);
 }
 
+/* Before a call into C, and after it: XMM registers as C wants them. */
+static void xmm_away(struct sq_emit *e)
+{
+    uint8_t *out = unless(e, CPU(js.xmm_in));
+
+    set(e, CPU(js.xmm_back), true);
+    xmm_out(e);
+    sq_emit_patch(out, e->at);
+}
+
+static void xmm_again(struct sq_emit *e)
+{
+    uint8_t *stay = unless(e, CPU(js.xmm_back));
+
+    set(e, CPU(js.xmm_back), false);
+    xmm_in(e);
+    sq_emit_patch(stay, e->at);
+}
+
+static void call(struct sq_emit *e, uint64_t fn)
+{
+    sq_emit_mov_imm(e, H_AX, fn);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0xff), 0, 2, H_AX);
+}
+
 /* Calls fn(c, r10, r9) with the guest's registers in gpr[] and goes on where
  * it says, with R9 = js.ptr and R10 = 0. */
 static void call_out(struct sq_emit *e, uint64_t fn)
 {
-    uint8_t *out, *stay;
-
     spill(e);
-    out = unless(e, CPU(js.xmm_in));
-    set(e, CPU(js.xmm_back), true);
-    xmm_out(e);
-    sq_emit_patch(out, e->at);
+    xmm_away(e);
     sq_emit_mov(e, H_DI, H_SP);
     sq_emit_rr(e, SQ_OPC(0, 0, 0x8b), 0, H_SI, H_10);
     sq_emit_mov(e, H_DX, H_9);
-    sq_emit_mov_imm(e, H_AX, fn);
-    sq_emit_rr(e, SQ_OPC(0, 0, 0xff), 0, 2, H_AX);
+    call(e, fn);
     sq_emit_store(e, sq_jit_cpu(CPU(js.go_on)), H_AX);
-    stay = unless(e, CPU(js.xmm_back));
-    set(e, CPU(js.xmm_back), false);
-    xmm_in(e);
-    sq_emit_patch(stay, e->at);
+    xmm_again(e);
     reload(e);
     sq_emit_load(e, H_9, sq_jit_cpu(CPU(js.ptr)));
     sq_emit_mov_imm(e, H_10, 0);
     sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 4, sq_jit_cpu(CPU(js.go_on)));
+}
+
+/* Called: EDX:EAX = the time stamp counter. Only what C may change is put
+ * away. RSP must be the CPU meanwhile. */
+static void tsc(struct sq_emit *e)
+{
+    static const uint8_t lost[] = {H_CX, H_SI, H_DI, H_8};
+
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x8f), 0, 0, sq_jit_cpu(CPU(js.go_on)));
+    for (size_t k = 0; k < sizeof(lost); k++) /* guest's = host's */
+        sq_emit_store(e, HOME(lost[k]), lost[k]);
+    sq_emit_store(e, HOME(R_SP), H_11);
+    xmm_away(e);
+    sq_emit_mov(e, H_DI, H_SP);
+    call(e, (uint64_t)(uintptr_t)sq_x86_tsc);
+    xmm_again(e);
+    for (size_t k = 0; k < sizeof(lost); k++)
+        sq_emit_load(e, lost[k], HOME(lost[k]));
+    sq_emit_load(e, H_11, HOME(R_SP));
+    sq_emit_mov(e, H_DX, H_AX);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), SQ_E_W, 5, H_DX); /* SHR */
+    sq_emit_u8(e, 32);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x8b), 0, H_AX, H_AX);
+    sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 6, sq_jit_cpu(CPU(js.go_on)));
+    sq_emit_u8(e, 0xc3);
 }
 
 void sq_jit_emit_stubs(struct sq_jit *j)
@@ -181,6 +222,8 @@ void sq_jit_emit_stubs(struct sq_jit *j)
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_interp);
     j->miss = here(j, &e);
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_miss);
+    j->tsc = here(j, &e);
+    tsc(&e);
 
     /* Brings XMM registers in and goes on at R9. Where that must not be,
      * leaves at page + R10; js.tmp instructions did not run. */

@@ -43,6 +43,21 @@ void sq_tr_swapgs(struct sq_tr *t)
     sq_emit_store(e, sq_jit_cpu(CPU(segbase[SEG_GS])), H_9);
 }
 
+void sq_tr_tsc(struct sq_tr *t)
+{
+    struct sq_emit *e = &t->e;
+
+    if (t->user) {
+        sq_emit_rm(e, SQ_OPC(0, 0, 0xf7), 0, 0, sq_jit_cpu(CPU(cr4)));
+        sq_emit_u32(e, CR4_TSD); /* TEST */
+        sq_tr_interp_if(t, 5);
+    }
+    sq_emit_patch(sq_emit_call(e), t->j->rw + t->j->tsc);
+    if (sq_tr_op(t)->ext)
+        sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), 0, H_CX, sq_jit_cpu(CPU(tsc_aux)));
+    t->host_ok = false;
+}
+
 void sq_tr_rflags(struct sq_tr *t)
 {
     struct sq_emit *e = &t->e;

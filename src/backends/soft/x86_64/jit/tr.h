@@ -95,7 +95,8 @@ struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
 /* As sq_tr_check_halves(), of RSP + disp. */
 struct sq_emit_mem sq_tr_check_stack(struct sq_tr *t, int32_t disp,
                                      unsigned len, bool write);
-/* The operand is locked: if R9 (or its half) is not aligned, the interpreter's turn. */
+/* The operand is locked: if R9 (or its half) is not aligned, it is the
+ * interpreter's turn. */
 void sq_tr_check_aligned(struct sq_tr *t, unsigned len);
 
 /* --- leaving (exits.c) --------------------------------------------------- */
@@ -130,6 +131,8 @@ void sq_tr_cold_run(struct sq_tr *t, const struct sq_tr_cold *cold);
 /* (system.c) Only for translations that run in kernel mode: */
 void sq_tr_cli(struct sq_tr *t);
 void sq_tr_swapgs(struct sq_tr *t);
+/* RDTSC, RDTSCP. */
+void sq_tr_tsc(struct sq_tr *t);
 /* RFLAGS to R10; status flags are in js.flags. */
 void sq_tr_rflags(struct sq_tr *t);
 /* REP MOVS, REP STOS within a page; all else is the interpreter's. */

@@ -136,12 +136,13 @@ static void find_xmm(struct sq_tr *t)
 
 static bool has_room(const struct sq_jit *j)
 {
-    return SQ_JIT_CODE_LEN - j->used >= ROOM &&
+    return j->used + ROOM <= j->room / 2 &&
+           j->cold_used + ROOM <= (SQ_JIT_CODE_LEN + j->room) / 2 &&
            SQ_JIT_SITES_MAX - j->site_count >= SQ_TR_COLD_MAX &&
            SQ_JIT_LINKS_MAX - j->link_count >= SQ_TR_COLD_MAX;
 }
 
-void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
+bool sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
 {
     struct sq_jit *j = c->jit;
     struct sq_soft_slot *s = sq_soft_slot_of(c->vm, b->pa);
@@ -149,17 +150,18 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     struct sq_tr t = {
         .c = c, .j = j, .b = b, .user = user,
         .start = (unsigned)(b->pa & 0xfff), .mem_ok = true};
+    uint8_t *end, *at;
+    bool full;
 
-    if (!has_room(j)) {
-        sq_block_cache_forget(c); /* all blocks; b is still readable */
-        return;
-    }
-    b->jit[user] = SQ_JIT_NEVER;
+    if (!has_room(j))
+        return false;
+    /* Others interpret it meanwhile. */
+    atomic_store(&b->jit[user], SQ_JIT_NEVER);
     if (!s)
-        return;
+        return true;
     t.page = s->hva + ((b->pa & ~0xfffull) - s->gpa);
     if (!read_ops(&t))
-        return;
+        return true;
     t.e = (struct sq_emit){j->rw + j->used, j->rw + j->used + ROOM, false};
     t.entry = t.e.at;
     find_live(&t);
@@ -182,13 +184,20 @@ void sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
             sq_tr_flags_save(&t);
         sq_tr_jump(&t, H_NONE, t.op[t.k].in.off + t.op[t.k].in.len);
     }
+    end = t.e.at;
+    full = t.e.full;
+    at = j->rw + j->cold_used;
+    t.e = (struct sq_emit){at, at + ROOM, full};
     sq_tr_finish(&t); /* may come back to instructions of the block */
     /* Written to meanwhile: what was read may be half of each. */
     if (t.e.full || !sq_block_fresh(b)) {
         j->site_count = sites;
         j->link_count = links;
-        return;
+        return true;
     }
-    b->jit[user] = (uint32_t)(t.entry - j->rw);
-    j->used = ((size_t)(t.e.at - j->rw) + 15) & ~(size_t)15;
+    atomic_store_explicit(&b->jit[user], (uint32_t)(t.entry - j->rw),
+                          memory_order_release);
+    j->used = ((size_t)(end - j->rw) + 15) & ~(size_t)15;
+    j->cold_used = (size_t)(t.e.at - j->rw);
+    return true;
 }

@@ -2,6 +2,7 @@
 #include "backends/soft/x86_64/walk.h"
 
 #include "backends/soft/vm.h"
+#include "backends/soft/x86_64/lockstep.h"
 #include "backends/soft/x86_64/mem.h"
 
 enum {
@@ -25,6 +26,8 @@ static bool pte_load(struct sq_x86_cpu *c, uint64_t gpa, bool wide,
     else
         *v = __atomic_load_n((uint32_t *)(void *)(s->hva + (gpa - s->gpa)),
                              __ATOMIC_ACQUIRE);
+    if (SQ_UNLIKELY(c->lockstep))
+        sq_lockstep_read(c, s->hva + (gpa - s->gpa), v, wide ? 8 : 4);
     return true;
 }
 
@@ -37,6 +40,9 @@ static bool pte_mark(struct sq_x86_cpu *c, uint64_t gpa, bool wide,
     void *p = s->hva + (gpa - s->gpa);
     bool ok;
 
+    if (SQ_UNLIKELY(c->lockstep) &&
+        sq_lockstep_mark(c, p, v | bits, wide ? 8 : 4))
+        return true;
     if (wide) {
         ok = __atomic_compare_exchange_n((uint64_t *)p, &v, v | bits, false,
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);

@@ -95,14 +95,17 @@ check-long:
 bench:
 	@tools/deps build run bench
 	@$(MAKE) --no-print-directory all
-	@tools/fetch-kernel
+	@tools/fetch-kernel -a x86_64
+	@[ "$$(uname -m)" != x86_64 ] || \
+	    $(MAKE) --no-print-directory cross-arm64 || \
+	    echo "squib: the interpreter on arm64 will not be measured"
 	@bench/run $(BUILD)
 
 ## bench-quick: one round of fewer rows; replaces no published figures
 bench-quick:
 	@tools/deps build run bench
 	@$(MAKE) --no-print-directory all
-	@tools/fetch-kernel
+	@tools/fetch-kernel -a x86_64
 	@bench/run --quick $(BUILD)
 
 ## kernel: build the tailored guest kernel from Debian's source (~20 minutes)

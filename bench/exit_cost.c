@@ -183,6 +183,10 @@ int main(int argc, char **argv)
         /* Scripted, not executed. */
         if (strcmp(name, "mock") == 0)
             continue;
+        if (squib_backend_arch(be) != SQUIB_ARCH_X86_64) {
+            printf("%-6s not measured: its guests are not x86-64\n", name);
+            continue;
+        }
         /* Named explicitly, a backend that cannot run Linux is measured
          * as far as it goes. */
         if (argc == 1 && squib_backend_probe(be, &err) != 0) {

@@ -16,21 +16,42 @@ class Failed(Exception):
     """The machine cannot do this; the text says why."""
 
 
-def own_kib(pid):
-    """Memory of a monitor that is not its guest's, which is in a memory file
-    of a known name. Pages mapped twice, as translated code is, count once."""
-    own, guest = 0, False
+def memory_kib(pid):
+    """Memory of a process as {'guest', 'code', 'rest'}.
+
+    A guest's memory is in a memory file of a known name. The code cache is
+    squib's memory file for translated code, and the tables for decoded code
+    (anonymous memory that children do not get: flag dc, see src/os/lazy.h).
+    Pages mapped twice, as translated code is, count once."""
+    kib = {'guest': 0, 'code': 0, 'rest': 0}
+    what, anonymous, pss = 'rest', False, 0
     try:
         with open('/proc/%d/smaps' % pid) as f:
             for line in f:
                 if line[0] in '0123456789abcdef':
-                    guest = 'memfd:guest-memory' in line or \
-                        'memfd:memory-backend-memfd' in line
-                elif line.startswith('Pss:') and not guest:
-                    own += int(line.split()[1])
+                    what = 'rest'
+                    if 'memfd:guest-memory' in line or \
+                            'memfd:memory-backend-memfd' in line:
+                        what = 'guest'
+                    elif 'memfd:squib-code' in line:
+                        what = 'code'
+                    fields = line.split()
+                    anonymous = len(fields) == 5 or fields[5][:6] == '[anon:'
+                elif line.startswith('Pss:'):
+                    pss = int(line.split()[1])
+                elif line.startswith('VmFlags:'):
+                    if anonymous and 'dc' in line.split():
+                        what = 'code'
+                    kib[what] += pss
     except OSError:
         pass
-    return own
+    return kib
+
+
+def own_kib(pid):
+    """Memory of a monitor that is not its guest's."""
+    kib = memory_kib(pid)
+    return kib['code'] + kib['rest']
 
 
 class Machine:

@@ -2,6 +2,8 @@
 """What is concluded from the figures, as text."""
 import math
 
+import arm64
+
 COLUMNS = ('native', 'translator', 'interpreter', 'tcg')
 TITLES = {'native': 'native', 'translator': 'translator',
           'interpreter': 'interpreter', 'tcg': 'QEMU TCG'}
@@ -149,6 +151,8 @@ def goals(result):
          len(slower) if whole is not None else None, 0, None, ''),
         ('memory beyond the guest\'s', max(own) if own else None, 40, 20,
          'MiB'),
+        ('memory beyond the guest\'s and the code cache',
+         api('memory with a guest, all else'), 5, None, 'MiB'),
         ('2 vCPUs to one', busy[0] if busy else None, 1.8, None, 'x more'),
         ('API socket ready, CPU', api('API socket ready, CPU'), 5, None,
          'ms'),
@@ -272,6 +276,9 @@ def text(result):
         out += ['', 'memory beyond the guest\'s over all workloads', '']
         out += table([(TITLES[m['column']], '%.1f MiB' % m['own_mib'])
                       for m in result['memory']])
+    if result.get('arm64'):
+        title, grid = arm64.table(result['arm64'], show_ns, show, ratio)
+        out += ['', title, ''] + table(grid)
     if result['exits']:
         out += ['', 'exits (fastest of several rounds)']
         out += ['  ' + line for line in result['exits']]

@@ -9,6 +9,7 @@
 #ifndef SQ_API_API_H
 #define SQ_API_API_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,9 +72,19 @@ int sq_api_boot(struct sq_api *api,
  * while there is none. */
 int sq_api_flush_metrics(struct sq_api *api);
 
-/* The n-th device with this virtio identifier was unplugged, and is no longer
- * in api->resources. */
+/* The n-th device with this virtio identifier is about to be unplugged: what
+ * it counted since the last line is not lost. Event thread, while the API
+ * thread waits for it. */
+void sq_api_device_going(struct sq_api *api, struct sq_vmm *vmm, uint32_t id,
+                         uint32_t n);
+/* It was unplugged, and is no longer in api->resources. */
 void sq_api_device_gone(struct sq_api *api, uint32_t id, uint32_t n);
+
+/* The process got a signal: a line of the log, a metric. Handlers of signals
+ * may call this, and the second, which also writes the metrics without asking
+ * the devices, for a process that ends here. Any thread. */
+void sq_api_signal(struct sq_api *api, int signo, int code);
+void sq_api_died(struct sq_api *api, const siginfo_t *info);
 
 /* The guest runs: a line now, and one each minute by flush_on. API thread,
  * or before it is started. */

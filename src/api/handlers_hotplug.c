@@ -37,6 +37,7 @@ static const struct kind *kind_of(const struct sq_call *call)
 
 /* Event thread from here to there and back. */
 struct plug {
+    struct sq_api *api;
     uint32_t id, n;
     union {
         struct sq_drive_spec drive;
@@ -57,8 +58,17 @@ static int unplug_now(struct sq_vmm *vmm, void *data,
                       struct squib_error *err)
 {
     const struct plug *p = data;
+    struct sq_virtio_device *dev = sq_vmm_device(vmm, p->id, p->n);
+    int rc;
 
-    return sq_vmm_unplug(vmm, p->id, p->n, err);
+    /* So that nothing more is counted. */
+    if (dev)
+        sq_virtio_pause(dev);
+    sq_api_device_going(p->api, vmm, p->id, p->n);
+    rc = sq_vmm_unplug(vmm, p->id, p->n, err);
+    if (rc && dev)
+        sq_virtio_resume(dev);
+    return rc;
 }
 
 bool sq_check_plug(struct sq_call *call)
@@ -99,7 +109,10 @@ bool sq_run_plug(struct sq_call *call)
     if (!rc)
         return true;
     sq_spec_list_remove(&list, *list.count - 1);
-    return sq_fault(&call->fault, "%s%s", kind->before, err.text);
+    return sq_fault(&call->fault, "%s%s%s", kind->before,
+                    kind->id == SQ_VIRTIO_ID_PMEM
+                        ? "Unable to create the virtio-pmem device: " : "",
+                    err.text);
 }
 
 static bool is_root(const struct sq_vm_spec *spec, const struct kind *kind,
@@ -129,6 +142,7 @@ bool sq_run_unplug(struct sq_call *call)
     p = calloc(1, sizeof(*p));
     if (!p)
         return sq_fault(&call->fault, "%sout of memory", kind->before);
+    p->api = call->api;
     p->id = kind->id;
     p->n = (uint32_t)n;
     rc = sq_control_call(call->api->control, unplug_now, p, sizeof(*p),
@@ -137,6 +151,8 @@ bool sq_run_unplug(struct sq_call *call)
     if (rc)
         return sq_fault(&call->fault, "%s%s", kind->before, err.text);
     sq_spec_list_remove(&list, (uint32_t)n);
+    if (kind->id == SQ_VIRTIO_ID_PMEM)
+        sq_resources_pmem_gone(r, (uint32_t)n);
     sq_api_device_gone(call->api, kind->id, (uint32_t)n);
     return true;
 }

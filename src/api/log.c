@@ -71,42 +71,119 @@ static bool put(int fd, const char *text, size_t len)
     return n == (ssize_t)len;
 }
 
-void sq_log_write(struct sq_log *log, enum sq_log_level level,
-                  const char *file, int line, const char *fmt, ...)
+/* What stands in a line besides the text. */
+struct head {
+    enum sq_log_level level;
+    const char *origin;
+    int line;
+    struct timespec time;
+    struct tm tm; /* the same */
+    char thread[16];
+};
+
+static void head_init(struct head *h, const struct sq_log *log,
+                      enum sq_log_level level, const char *file, int line)
+{
+    const char *origin = strstr(file, "src/");
+
+    *h = (struct head){
+        .level = level,
+        .origin = origin ? origin + 4 : file,
+        .line = line,
+        .thread = "main",
+    };
+    clock_gettime(CLOCK_REALTIME, &h->time);
+    if (!pthread_equal(pthread_self(), log->main))
+        pthread_getname_np(pthread_self(), h->thread, sizeof(h->thread));
+}
+
+static bool wanted(const struct sq_log *log, const struct head *h)
+{
+    return h->level <= log->level &&
+           strncmp(h->origin, log->module, strlen(log->module)) == 0;
+}
+
+/* Its length. */
+static size_t format(const struct sq_log *log, const struct head *h,
+                     const char *text, char *out, size_t room)
 {
     static const char *const names[] = {"OFF", "ERROR", "WARN", "INFO",
                                         "DEBUG", "TRACE"};
-    const char *origin = strstr(file, "src/");
-    char text[SQ_LOG_TEXT_MAX], out[SQ_LOG_TEXT_MAX + 512];
-    char place[128] = "", thread[16] = "main";
-    struct timespec ts;
-    struct tm tm = {0};
-    va_list ap;
+    char place[128] = "";
     int n;
+
+    if (log->show_origin)
+        snprintf(place, sizeof(place), ":%.100s:%d", h->origin, h->line);
+    n = snprintf(out, room, "%d-%02d-%02dT%02d:%02d:%02d.%09ld "
+                 "[%s:%s%s%s%s] %s\n", h->tm.tm_year + 1900,
+                 h->tm.tm_mon + 1, h->tm.tm_mday, h->tm.tm_hour,
+                 h->tm.tm_min, h->tm.tm_sec, h->time.tv_nsec, log->id,
+                 h->thread, log->show_level ? ":" : "",
+                 log->show_level ? names[h->level] : "", place, text);
+    return n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
+}
+
+void sq_log_write(struct sq_log *log, enum sq_log_level level,
+                  const char *file, int line, const char *fmt, ...)
+{
+    char text[SQ_LOG_TEXT_MAX], out[SQ_LOG_TEXT_MAX + 512];
+    struct head h;
+    va_list ap;
 
     if (!log)
         return;
-    origin = origin ? origin + 4 : file;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    clock_gettime(CLOCK_REALTIME, &ts);
-    localtime_r(&ts.tv_sec, &tm);
-    if (!pthread_equal(pthread_self(), log->main))
-        pthread_getname_np(pthread_self(), thread, sizeof(thread));
+    head_init(&h, log, level, file, line);
+    localtime_r(&h.time.tv_sec, &h.tm);
     pthread_mutex_lock(&log->lock);
-    if (level <= log->level &&
-        strncmp(origin, log->module, strlen(log->module)) == 0) {
-        if (log->show_origin)
-            snprintf(place, sizeof(place), ":%.100s:%d", origin, line);
-        n = snprintf(out, sizeof(out), "%d-%02d-%02dT%02d:%02d:%02d.%09ld "
-                     "[%s:%s%s%s%s] %s\n", tm.tm_year + 1900, tm.tm_mon + 1,
-                     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                     ts.tv_nsec, log->id, thread, log->show_level ? ":" : "",
-                     log->show_level ? names[level] : "", place, text);
-        if (n > 0 && !put(log->fd < 0 ? STDOUT_FILENO : log->fd, out,
-                          (size_t)n))
+    log->utc_offset_s = h.tm.tm_gmtoff;
+    if (wanted(log, &h)) {
+        size_t n = format(log, &h, text, out, sizeof(out));
+
+        if (!put(log->fd < 0 ? STDOUT_FILENO : log->fd, out, n))
             log->missed++;
     }
     pthread_mutex_unlock(&log->lock);
+}
+
+/* Days of a year that begins in March: it ends with the next February. */
+static int days_of(int year)
+{
+    int next = year + 1;
+
+    return 365 + ((next % 4 == 0 && next % 100 != 0) || next % 400 == 0);
+}
+
+/* The calendar without localtime_r(), which takes locks. */
+static void civil(int64_t seconds, struct tm *tm)
+{
+    int64_t day = seconds / 86400 + 719468; /* from 0000-03-01 */
+    int rest = (int)(seconds % 86400);
+    int year = (int)(day / 146097) * 400; /* 400 years are as many days */
+    int n = (int)(day % 146097);
+
+    while (n >= days_of(year))
+        n -= days_of(year++);
+    tm->tm_mon = (5 * n + 2) / 153; /* March is 0; 31 and 30 days by turns */
+    tm->tm_mday = n - (153 * tm->tm_mon + 2) / 5 + 1;
+    tm->tm_mon = (tm->tm_mon + 2) % 12;
+    tm->tm_year = year - 1900 + (tm->tm_mon < 2);
+    tm->tm_hour = rest / 3600;
+    tm->tm_min = rest / 60 % 60;
+    tm->tm_sec = rest % 60;
+}
+
+void sq_log_last_words(const struct sq_log *log, const char *file, int line,
+                       const char *text)
+{
+    char out[512];
+    struct head h;
+
+    head_init(&h, log, SQ_LOG_ERROR, file, line);
+    civil(h.time.tv_sec + log->utc_offset_s, &h.tm);
+    if (wanted(log, &h))
+        put(log->fd < 0 ? STDOUT_FILENO : log->fd, out,
+            format(log, &h, text, out, sizeof(out)));
 }

@@ -38,6 +38,7 @@ struct sq_log {
     bool show_level, show_origin;
     char module[128]; /* only origins that start with it; "" for all */
     uint64_t missed;
+    long utc_offset_s; /* of the zone in which lines tell the time */
 };
 
 /* What to change; NULL and negative values leave things as they are, but
@@ -57,6 +58,11 @@ int sq_log_configure(struct sq_log *log, const struct sq_log_change *change);
 void sq_log_write(struct sq_log *log, enum sq_log_level level,
                   const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* For handlers of signals: an error's line, whoever holds the lock. file as
+ * above; a text of plain words and numbers. */
+void sq_log_last_words(const struct sq_log *log, const char *file, int line,
+                       const char *text);
 
 #define sq_log_error(log, ...)                                             \
     sq_log_write(log, SQ_LOG_ERROR, __FILE__, __LINE__, __VA_ARGS__)

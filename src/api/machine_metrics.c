@@ -58,6 +58,8 @@ struct row {
      offsetof(struct sq_virtio_##type##_counters, member)}
 
 static const struct row blk_rows[] = {
+    ALL(block, activate_fails, activate_failed),
+    ALL(block, cfg_fails, config_failed),
     ROW(blk, block, read_count, reads),
     ROW(blk, block, write_count, writes),
     ROW(blk, block, flush_count, flushes),
@@ -68,6 +70,7 @@ static const struct row blk_rows[] = {
     ROW(blk, block, no_avail_buffer, idle_notifications),
     ROW(blk, block, remaining_reqs_count, left_waiting),
     ROW(blk, block, update_count, swaps),
+    ROW(blk, block, io_engine_throttled_events, stalls),
     ALL(block, queue_event_count, queue_events[0]),
     ALL(block, event_fails, failures),
     LIMITED(THROTTLE, block, rate_limiter_throttled_events,
@@ -77,6 +80,8 @@ static const struct row blk_rows[] = {
 };
 
 static const struct row vhost_blk_rows[] = {
+    ALL(vhost_user, activate_fails, activate_failed),
+    ALL(vhost_user, cfg_fails, config_failed),
     ROW(vhost_blk, vhost_user, activate_fails, activate_failed),
     ROW(vhost_blk, vhost_user, cfg_fails, config_failed),
     ROW(vhost_blk, vhost_user, init_time_us, init_us),
@@ -85,10 +90,13 @@ static const struct row vhost_blk_rows[] = {
 };
 
 static const struct row net_rows[] = {
+    ALL(net, activate_fails, activate_failed),
+    ALL(net, cfg_fails, config_failed),
     ROW(net, net, rx_bytes_count, rx_bytes),
     ROW(net, net, rx_packets_count, rx_frames),
     ROW(net, net, rx_count, rx_frames),
     ROW(net, net, rx_fails, rx_failed),
+    ROW(net, net, tap_read_fails, rx_broken),
     ROW(net, net, rx_tap_event_count, rx_events),
     ROW(net, net, no_rx_avail_buffer, rx_no_buffers),
     ROW(net, net, no_tx_avail_buffer, tx_idle),
@@ -112,6 +120,8 @@ static const struct row net_rows[] = {
 };
 
 static const struct row vsock_rows[] = {
+    ALL(vsock, activate_fails, activate_failed),
+    ALL(vsock, cfg_fails, config_failed),
     ROW(vsock, vsock, rx_bytes_count, rx_bytes),
     ROW(vsock, vsock, tx_bytes_count, tx_bytes),
     ROW(vsock, vsock, rx_packets_count, rx_packets),
@@ -128,6 +138,7 @@ static const struct row vsock_rows[] = {
 };
 
 static const struct row rng_rows[] = {
+    ALL(entropy, activate_fails, activate_failed),
     ROW(rng, entropy, entropy_event_count, requests),
     ROW(rng, entropy, entropy_bytes, bytes),
     ROW(rng, entropy, host_rng_fails, host_errors),
@@ -137,6 +148,7 @@ static const struct row rng_rows[] = {
 };
 
 static const struct row balloon_rows[] = {
+    ALL(balloon, activate_fails, activate_failed),
     ROW(balloon, balloon, inflate_count, inflates),
     ROW(balloon, balloon, deflate_count, deflates),
     ROW(balloon, balloon, stats_updates_count, stats_updates),
@@ -151,6 +163,7 @@ static const struct row balloon_rows[] = {
 };
 
 static const struct row mem_rows[] = {
+    ALL(memory_hotplug, activate_fails, activate_failed),
     ALL(memory_hotplug, queue_event_count, queue_events[0]),
     ALL(memory_hotplug, queue_event_fails, failures),
     ROW(mem, memory_hotplug, plug_count, plugs),
@@ -171,6 +184,9 @@ static const struct row mem_rows[] = {
 };
 
 static const struct row pmem_rows[] = {
+    ROW(pmem, pmem, event_fails, lost),
+    ALL(pmem, activate_fails, activate_failed),
+    ALL(pmem, cfg_fails, config_failed),
     ROW(pmem, pmem, event_fails, failed),
     ALL(pmem, queue_event_count, queue_events[0]),
     LIMITED(THROTTLE, pmem, rate_limiter_throttled_events,
@@ -270,11 +286,15 @@ static struct sq_metric_value device_value(const void *ctx,
                                            enum sq_metric which)
 {
     const struct counted *c = ctx;
+    struct sq_metric_value sum = {0};
 
     for (size_t i = 0; i < c->count; i++)
-        if (c->rows[i].metric == which)
-            return c->value[i];
-    return (struct sq_metric_value){0};
+        if (c->rows[i].metric == which) {
+            sum.v += c->value[i].v;
+            sum.min_us = c->value[i].min_us;
+            sum.max_us = c->value[i].max_us;
+        }
+    return sum;
 }
 
 static void set_latency(struct sq_metrics *m, enum sq_metric which,
@@ -364,80 +384,114 @@ static void count_vhost(struct sq_api *api, size_t slot,
                                    out->rows[i].off);
 }
 
+/* Names a device's part of a line. */
+static void name_part(struct sq_metrics_device *out, const char *group,
+                      const char *before, const char *id,
+                      const struct counted *counted)
+{
+    out->group = group;
+    snprintf(out->name, sizeof(out->name), "%s_%s", before, id);
+    out->value = device_value;
+    out->ctx = counted;
+}
+
+static void count_drive(struct sq_api *api, struct sq_virtio_device *dev,
+                        uint32_t i, struct counted *c,
+                        struct sq_metrics_device *out)
+{
+    const struct sq_drive_spec *d = &api->resources.spec->drives[i];
+
+    if (d->vhost_user) {
+        count_vhost(api, SLOT_DRIVES + i, dev, c);
+        name_part(out, "vhost_user", "vhost_user_block", d->id, c);
+        return;
+    }
+    count(api, SLOT_DRIVES + i, dev,
+          &(struct group){GROUP(blk, dev),
+                          .throttle = sq_virtio_blk_throttle(dev)},
+          c);
+    name_part(out, "block", "block", d->id, c);
+}
+
+static void count_net(struct sq_api *api, struct sq_virtio_device *dev,
+                      uint32_t i, struct counted *c,
+                      struct sq_metrics_device *out)
+{
+    count(api, SLOT_NETS + i, dev,
+          &(struct group){
+              GROUP(net, dev),
+              .throttle = sq_virtio_net_throttle(dev, SQ_VIRTIO_NET_RX),
+              .second = sq_virtio_net_throttle(dev, SQ_VIRTIO_NET_TX)},
+          c);
+    name_part(out, "net", "net", api->resources.spec->nets[i].id, c);
+}
+
+static void count_pmem(struct sq_api *api, struct sq_virtio_device *dev,
+                       uint32_t i, struct counted *c,
+                       struct sq_metrics_device *out)
+{
+    count(api, SLOT_PMEMS + i, dev,
+          &(struct group){GROUP(pmem, dev),
+                          .throttle = sq_virtio_pmem_throttle(dev)},
+          c);
+    name_part(out, "pmem", "pmem", api->resources.spec->pmems[i].id, c);
+}
+
+/* Those of which there may be several. */
+static const struct {
+    uint32_t id; /* enum sq_virtio_id */
+    uint32_t first, max; /* in api->counted */
+    void (*count)(struct sq_api *api, struct sq_virtio_device *dev,
+                  uint32_t i, struct counted *c,
+                  struct sq_metrics_device *out);
+} many[] = {
+    {SQ_VIRTIO_ID_BLK, SLOT_DRIVES, SQ_SPEC_DRIVES_MAX, count_drive},
+    {SQ_VIRTIO_ID_NET, SLOT_NETS, SQ_SPEC_NETS_MAX, count_net},
+    {SQ_VIRTIO_ID_PMEM, SLOT_PMEMS, SQ_SPEC_PMEMS_MAX, count_pmem},
+};
+
 /* Adds a line's part for each drive, interface and pmem. */
 static size_t count_many(struct sq_api *api, struct sq_vmm *vmm,
                          struct counted *counted,
                          struct sq_metrics_device *out)
 {
-    const struct sq_vm_spec *spec = api->resources.spec;
     struct sq_virtio_device *dev;
     size_t n = 0;
 
-    for (uint32_t i = 0; i < spec->drive_count; i++) {
-        dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_BLK, i);
-        if (!dev)
-            break;
-        if (spec->drives[i].vhost_user) {
-            count_vhost(api, SLOT_DRIVES + i, dev, &counted[n]);
-            snprintf(out[n].name, sizeof(out[n].name), "vhost_user_block_%s",
-                     spec->drives[i].id);
-            out[n++].group = "vhost_user";
-            continue;
+    for (size_t k = 0; k < SQ_ARRAY_LEN(many); k++)
+        for (uint32_t i = 0; i < many[k].max; i++, n++) {
+            dev = sq_vmm_device(vmm, many[k].id, i);
+            if (!dev)
+                break;
+            many[k].count(api, dev, i, &counted[n], &out[n]);
         }
-        count(api, SLOT_DRIVES + i, dev,
-              &(struct group){GROUP(blk, dev),
-                              .throttle = sq_virtio_blk_throttle(dev)},
-              &counted[n]);
-        snprintf(out[n].name, sizeof(out[n].name), "block_%s",
-                 spec->drives[i].id);
-        out[n++].group = "block";
-    }
-    for (uint32_t i = 0; i < spec->net_count; i++) {
-        dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_NET, i);
-        if (!dev)
-            break;
-        count(api, SLOT_NETS + i, dev,
-              &(struct group){
-                  GROUP(net, dev),
-                  .throttle = sq_virtio_net_throttle(dev, SQ_VIRTIO_NET_RX),
-                  .second = sq_virtio_net_throttle(dev, SQ_VIRTIO_NET_TX)},
-              &counted[n]);
-        snprintf(out[n].name, sizeof(out[n].name), "net_%s",
-                 spec->nets[i].id);
-        out[n++].group = "net";
-    }
-    for (uint32_t i = 0; i < spec->pmem_count; i++) {
-        dev = sq_vmm_device(vmm, SQ_VIRTIO_ID_PMEM, i);
-        if (!dev)
-            break;
-        count(api, SLOT_PMEMS + i, dev,
-              &(struct group){GROUP(pmem, dev),
-                              .throttle = sq_virtio_pmem_throttle(dev)},
-              &counted[n]);
-        snprintf(out[n].name, sizeof(out[n].name), "pmem_%s",
-                 spec->pmems[i].id);
-        out[n++].group = "pmem";
-    }
-    for (size_t i = 0; i < n; i++) {
-        out[i].value = device_value;
-        out[i].ctx = &counted[i];
-    }
     return n;
+}
+
+void sq_api_device_going(struct sq_api *api, struct sq_vmm *vmm, uint32_t id,
+                         uint32_t n)
+{
+    struct sq_virtio_device *dev = sq_vmm_device(vmm, id, n);
+    struct sq_metrics_device unused;
+    struct counted counted;
+
+    for (size_t k = 0; dev && k < SQ_ARRAY_LEN(many); k++)
+        if (many[k].id == id)
+            many[k].count(api, dev, n, &counted, &unused);
 }
 
 /* Those behind it move up; the last place is ready for the next device. */
 void sq_api_device_gone(struct sq_api *api, uint32_t id, uint32_t n)
 {
-    uint64_t (*at)[SQ_API_DEVICE_METRICS] =
-        &api->counted[id == SQ_VIRTIO_ID_BLK   ? SLOT_DRIVES
-                      : id == SQ_VIRTIO_ID_NET ? SLOT_NETS
-                                               : SLOT_PMEMS];
-    uint32_t count = id == SQ_VIRTIO_ID_BLK   ? SQ_SPEC_DRIVES_MAX
-                     : id == SQ_VIRTIO_ID_NET ? SQ_SPEC_NETS_MAX
-                                              : SQ_SPEC_PMEMS_MAX;
+    for (size_t k = 0; k < SQ_ARRAY_LEN(many); k++) {
+        uint64_t (*at)[SQ_API_DEVICE_METRICS] = &api->counted[many[k].first];
+        uint32_t last = many[k].max - 1;
 
-    memmove(at + n, at + n + 1, (count - n - 1) * sizeof(*at));
-    memset(at + count - 1, 0, sizeof(*at));
+        if (many[k].id != id)
+            continue;
+        memmove(at + n, at + n + 1, (last - n) * sizeof(*at));
+        memset(at + last, 0, sizeof(*at));
+    }
 }
 
 int sq_api_flush_metrics(struct sq_api *api)

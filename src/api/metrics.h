@@ -13,8 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <jansson.h>
-
 #include "api/fault.h"
 #include "api/schemas.h"
 
@@ -43,7 +41,10 @@ struct sq_metrics {
     int fd; /* -1: not configured */
     bool emit_id;
     char id[65];
-    json_t *properties; /* or NULL */
+    char *properties; /* JSON's text, or NULL */
+    /* For the line of a signal's handler, which cannot ask for memory. */
+    char *reserve;
+    size_t reserve_len;
     bool torn; /* a FIFO took the start of the last line, not its end */
 };
 
@@ -93,5 +94,9 @@ struct sq_metrics_device {
 /* Writes a line; without a file that is no error. 0 or an errno. */
 int sq_metrics_flush(struct sq_metrics *m,
                      const struct sq_metrics_device *devices, size_t count);
+
+/* Sets one metric to 1 and writes a line without devices, as they were at the
+ * line before. Async-signal-safe; the process ends after it. */
+void sq_metrics_last_line(struct sq_metrics *m, enum sq_metric which);
 
 #endif

@@ -23,6 +23,17 @@ static const char too_large[] = "its contents are larger than expected";
 static const char damaged[] = "the compressed data is damaged";
 static const char cut_off[] = "the compressed data ends too early";
 static const char no_memory[] = "no memory for the decompressor";
+static const char stopped[] = "it was stopped"; /* by the sink */
+
+#define PIECE (1u << 20)
+
+static uint8_t *piece_new(size_t len)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
 
 /* LZ4 legacy frame (lz4_Frame_format.md, "Legacy frame"): a magic number,
  * then blocks of a 32-bit length and that many bytes, each of which unpacks
@@ -30,14 +41,14 @@ static const char no_memory[] = "no memory for the decompressor";
  * size looks like the length of a block that is not there. */
 #define LZ4_BLOCK (8u << 20)
 
-static const char *unpack_lz4(const uint8_t *src, size_t src_len,
-                              uint8_t *dst, size_t *len)
+static const char *lz4_blocks(const uint8_t *src, size_t src_len,
+                              uint8_t *piece,
+                              const struct sq_unpack_sink *sink)
 {
-    size_t at = 4, out = 0;
+    size_t at = 4;
 
     while (src_len - at > 4) {
         uint32_t n = sq_ld32(src + at);
-        size_t room = *len - out;
         int got;
 
         at += 4;
@@ -47,94 +58,155 @@ static const char *unpack_lz4(const uint8_t *src, size_t src_len,
             return cut_off;
         if (n > (uint32_t)LZ4_COMPRESSBOUND(LZ4_BLOCK))
             return damaged;
-        got = LZ4_decompress_safe((const char *)src + at, (char *)dst + out,
-                                  (int)n,
-                                  (int)(room < LZ4_BLOCK ? room
-                                                         : LZ4_BLOCK));
+        got = LZ4_decompress_safe((const char *)src + at, (char *)piece,
+                                  (int)n, (int)LZ4_BLOCK);
         if (got < 0)
-            return room < LZ4_BLOCK ? too_large : damaged;
+            return damaged;
         at += n;
-        out += (size_t)got;
+        if (got && !sink->take(sink->ctx, piece, (size_t)got, at))
+            return stopped;
     }
-    *len = out;
-    return out ? NULL : cut_off;
+    return at > 4 ? NULL : cut_off;
+}
+
+static const char *unpack_lz4(const uint8_t *src, size_t src_len,
+                              const struct sq_unpack_sink *sink)
+{
+    uint8_t *piece = piece_new(LZ4_BLOCK);
+    const char *why;
+
+    if (!piece)
+        return no_memory;
+    why = lz4_blocks(src, src_len, piece, sink);
+    munmap(piece, LZ4_BLOCK);
+    return why;
+}
+
+static const char *zstd_pieces(ZSTD_DStream *ds, const uint8_t *src,
+                               size_t src_len, uint8_t *piece,
+                               const struct sq_unpack_sink *sink)
+{
+    ZSTD_inBuffer in = {src, src_len, 0};
+    size_t left;
+
+    ZSTD_DCtx_setParameter(ds, ZSTD_d_windowLogMax, 30);
+    do {
+        ZSTD_outBuffer out = {piece, PIECE, 0};
+        size_t in_was = in.pos;
+
+        left = ZSTD_decompressStream(ds, &out, &in);
+        if (ZSTD_isError(left))
+            return damaged;
+        if (out.pos && !sink->take(sink->ctx, piece, out.pos, in.pos))
+            return stopped;
+        if (in.pos == in_was && out.pos == 0)
+            break;
+    } while (left != 0);
+    return left ? cut_off : NULL;
 }
 
 static const char *unpack_zstd(const uint8_t *src, size_t src_len,
-                               uint8_t *dst, size_t *len)
+                               const struct sq_unpack_sink *sink)
 {
     ZSTD_DStream *ds = ZSTD_createDStream();
-    ZSTD_inBuffer in = {src, src_len, 0};
-    ZSTD_outBuffer out = {dst, *len, 0};
-    size_t left;
+    uint8_t *piece = piece_new(PIECE);
+    const char *why = no_memory;
 
-    if (!ds)
-        return no_memory;
-    ZSTD_DCtx_setParameter(ds, ZSTD_d_windowLogMax, 30);
-    do {
-        size_t in_was = in.pos, out_was = out.pos;
-
-        left = ZSTD_decompressStream(ds, &out, &in);
-        if (in.pos == in_was && out.pos == out_was)
-            break;
-    } while (left != 0 && !ZSTD_isError(left));
+    if (ds && piece)
+        why = zstd_pieces(ds, src, src_len, piece, sink);
     ZSTD_freeDStream(ds);
-    if (ZSTD_isError(left))
-        return out.pos == out.size ? too_large : damaged;
-    if (left != 0)
-        return out.pos == out.size ? too_large : cut_off;
-    *len = out.pos;
-    return NULL;
+    if (piece)
+        munmap(piece, PIECE);
+    return why;
+}
+
+static const char *gzip_pieces(z_stream *z, const uint8_t *src,
+                               uint8_t *piece,
+                               const struct sq_unpack_sink *sink)
+{
+    int rc;
+
+    do {
+        size_t n;
+
+        z->next_out = piece;
+        z->avail_out = PIECE;
+        rc = inflate(z, Z_NO_FLUSH);
+        n = PIECE - z->avail_out;
+        if (n && !sink->take(sink->ctx, piece, n,
+                             (size_t)(z->next_in - src)))
+            return stopped;
+    } while (rc == Z_OK);
+    switch (rc) {
+    case Z_STREAM_END: return NULL;
+    case Z_MEM_ERROR: return no_memory;
+    case Z_BUF_ERROR: return cut_off; /* there was room */
+    default: return damaged;
+    }
 }
 
 static const char *unpack_gzip(const uint8_t *src, size_t src_len,
-                               uint8_t *dst, size_t *len)
+                               const struct sq_unpack_sink *sink)
 {
     z_stream z = {0};
-    int rc;
+    uint8_t *piece;
+    const char *why;
 
-    if (src_len > UINT_MAX || *len > UINT_MAX)
+    if (src_len > UINT_MAX)
         return too_large;
     if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
         return no_memory;
     z.next_in = (uint8_t *)(uintptr_t)src;
     z.avail_in = (uInt)src_len;
-    z.next_out = dst;
-    z.avail_out = (uInt)*len;
-    rc = inflate(&z, Z_FINISH);
-    *len -= z.avail_out;
+    piece = piece_new(PIECE);
+    why = piece ? gzip_pieces(&z, src, piece, sink) : no_memory;
+    if (piece)
+        munmap(piece, PIECE);
     inflateEnd(&z);
-    if (rc == Z_STREAM_END)
-        return NULL;
-    if (rc == Z_MEM_ERROR)
-        return no_memory;
-    if (rc == Z_OK || rc == Z_BUF_ERROR)
-        return z.avail_in == 0 ? cut_off : too_large;
-    return damaged;
+    return why;
 }
 
-static const char *run_lzma(lzma_stream *ls, const uint8_t *src,
-                            size_t src_len, uint8_t *dst, size_t *len)
+static const char *lzma_pieces(lzma_stream *ls, const uint8_t *src,
+                               uint8_t *piece,
+                               const struct sq_unpack_sink *sink)
 {
     lzma_ret rc;
 
-    ls->next_in = src;
-    ls->avail_in = src_len;
-    ls->next_out = dst;
-    ls->avail_out = *len;
     do {
+        size_t n;
+
+        ls->next_out = piece;
+        ls->avail_out = PIECE;
         rc = lzma_code(ls, LZMA_RUN);
-    } while (rc == LZMA_OK && ls->avail_in && ls->avail_out);
-    *len -= ls->avail_out;
-    lzma_end(ls);
+        n = PIECE - ls->avail_out;
+        if (n && !sink->take(sink->ctx, piece, n,
+                             (size_t)(ls->next_in - src)))
+            return stopped;
+    } while (rc == LZMA_OK && (ls->avail_in || !ls->avail_out));
     switch (rc) {
     case LZMA_STREAM_END: return NULL;
     case LZMA_OK:
-    case LZMA_BUF_ERROR: return ls->avail_out ? cut_off : too_large;
+    case LZMA_BUF_ERROR: return cut_off; /* there was room */
     case LZMA_MEM_ERROR:
     case LZMA_MEMLIMIT_ERROR: return no_memory;
     default: return damaged;
     }
+}
+
+static const char *run_lzma(lzma_stream *ls, const uint8_t *src,
+                            size_t src_len, const struct sq_unpack_sink *sink)
+{
+    uint8_t *piece = piece_new(PIECE);
+    const char *why = no_memory;
+
+    ls->next_in = src;
+    ls->avail_in = src_len;
+    if (piece) {
+        why = lzma_pieces(ls, src, piece, sink);
+        munmap(piece, PIECE);
+    }
+    lzma_end(ls);
+    return why;
 }
 
 /* The kernel's xz has an x86 branch filter, which liblzma undoes by itself.
@@ -142,23 +214,23 @@ static const char *run_lzma(lzma_stream *ls, const uint8_t *src,
 #define LZMA_MEMORY (512ull << 20)
 
 static const char *unpack_xz(const uint8_t *src, size_t src_len,
-                             uint8_t *dst, size_t *len)
+                             const struct sq_unpack_sink *sink)
 {
     lzma_stream ls = LZMA_STREAM_INIT;
 
     if (lzma_stream_decoder(&ls, LZMA_MEMORY, 0) != LZMA_OK)
         return no_memory;
-    return run_lzma(&ls, src, src_len, dst, len);
+    return run_lzma(&ls, src, src_len, sink);
 }
 
 static const char *unpack_lzma(const uint8_t *src, size_t src_len,
-                               uint8_t *dst, size_t *len)
+                               const struct sq_unpack_sink *sink)
 {
     lzma_stream ls = LZMA_STREAM_INIT;
 
     if (lzma_alone_decoder(&ls, LZMA_MEMORY) != LZMA_OK)
         return no_memory;
-    return run_lzma(&ls, src, src_len, dst, len);
+    return run_lzma(&ls, src, src_len, sink);
 }
 
 static const struct sq_unpack_format formats[] = {
@@ -182,25 +254,56 @@ const struct sq_unpack_format *sq_unpack_format(const uint8_t *src,
     return NULL;
 }
 
+static int report(const struct sq_unpack_format *format, const char *why,
+                  struct squib_error *err)
+{
+    if (why == no_memory)
+        return sq_err_set(err, SQUIB_E_NOMEM, "no memory to unpack it (%s)",
+                          format->name);
+    if (why)
+        return sq_err_set(err, SQUIB_E_FORMAT, "cannot unpack %s: %s",
+                          format->name, why);
+    return 0;
+}
+
+int sq_unpack_pieces(const struct sq_unpack_format *format,
+                     const uint8_t *src, size_t src_len,
+                     const struct sq_unpack_sink *sink,
+                     struct squib_error *err)
+{
+    return report(format, format->unpack(src, src_len, sink), err);
+}
+
+/* A sink that puts the pieces together. */
+static bool gather(void *ctx, const uint8_t *data, size_t len, size_t used)
+{
+    struct sq_unpacked *out = ctx;
+
+    (void)used;
+    if (len > out->map_len - out->len)
+        return false;
+    memcpy(out->data + out->len, data, len);
+    out->len += len;
+    return true;
+}
+
 static const char *try_unpack(const struct sq_unpack_format *format,
                               const uint8_t *src, size_t src_len,
                               size_t room, struct sq_unpacked *out)
 {
+    const struct sq_unpack_sink sink = {gather, out};
     const char *why;
 
     /* Reserved, not touched: only what is written costs memory. */
+    out->len = 0;
     out->map_len = sq_align_up(room, 4096);
-    out->data = mmap(NULL, out->map_len, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (out->data == MAP_FAILED) {
-        out->data = NULL;
+    out->data = piece_new(out->map_len);
+    if (!out->data)
         return no_memory;
-    }
-    out->len = room;
-    why = format->unpack(src, src_len, out->data, &out->len);
+    why = format->unpack(src, src_len, &sink);
     if (why)
         sq_unpacked_free(out);
-    return why;
+    return why == stopped ? too_large : why;
 }
 
 int sq_unpack(const struct sq_unpack_format *format, const uint8_t *src,
@@ -209,19 +312,12 @@ int sq_unpack(const struct sq_unpack_format *format, const uint8_t *src,
 {
     const char *why = too_large;
 
-    /* The hint is the file's word, not to be believed; lz4 and zstd need no
-     * byte of slack, so that an honest one is exact. */
+    /* The hint is the file's word, not to be believed. */
     if (size_hint && size_hint <= SQ_UNPACK_MAX)
         why = try_unpack(format, src, src_len, size_hint, out);
     if (why == too_large)
         why = try_unpack(format, src, src_len, SQ_UNPACK_MAX, out);
-    if (why == no_memory)
-        return sq_err_set(err, SQUIB_E_NOMEM, "no memory to unpack it (%s)",
-                          format->name);
-    if (why)
-        return sq_err_set(err, SQUIB_E_FORMAT, "cannot unpack %s: %s",
-                          format->name, why);
-    return 0;
+    return report(format, why, err);
 }
 
 void sq_unpacked_free(struct sq_unpacked *u)

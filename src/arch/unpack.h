@@ -5,6 +5,7 @@
 #ifndef SQ_ARCH_UNPACK_H
 #define SQ_ARCH_UNPACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,21 +14,36 @@
 /* No kernel unpacks to more than this. */
 #define SQ_UNPACK_MAX ((size_t)1 << 30)
 
+/* Takes the result piece by piece, in order. `used`: so many bytes of the
+ * source are not needed any more. False: stop. */
+struct sq_unpack_sink {
+    bool (*take)(void *ctx, const uint8_t *data, size_t len, size_t used);
+    void *ctx;
+};
+
 struct sq_unpack_format {
     const char *name; /* "lz4" */
     uint8_t magic[6];
     uint8_t magic_len;
-    /* Unpacks src to dst[0..*len), *len being the room on entry and the
-     * result on return; bytes after the end of the stream are ignored.
-     * Returns a text that says what is wrong, or NULL. The function is NULL
-     * for a format that is known but not supported. */
-    const char *(*unpack)(const uint8_t *src, size_t src_len, uint8_t *dst,
-                          size_t *len);
+    /* Unpacks src; bytes after the end of the stream are ignored. Returns a
+     * text that says what is wrong, or NULL. The function is NULL for a
+     * format that is known but not supported. */
+    const char *(*unpack)(const uint8_t *src, size_t src_len,
+                          const struct sq_unpack_sink *sink);
 };
 
 /* By the magic number at the start, or NULL. */
 const struct sq_unpack_format *sq_unpack_format(const uint8_t *src,
                                                 size_t len);
+
+/* Unpacks with a format that has a function, to a sink. A piece has at most
+ * 8 MiB, and no more memory than for one is used, beside the format's window.
+ * Errors (without a file name): SQUIB_E_FORMAT, also if the sink stopped it;
+ * SQUIB_E_NOMEM. */
+int sq_unpack_pieces(const struct sq_unpack_format *format,
+                     const uint8_t *src, size_t src_len,
+                     const struct sq_unpack_sink *sink,
+                     struct squib_error *err);
 
 /* An anonymous mapping. */
 struct sq_unpacked {

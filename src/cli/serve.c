@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <squib/squib.h>
@@ -21,6 +23,7 @@
 #include "api/api.h"
 #include "api/config_file.h"
 #include "base/err.h"
+#include "base/util.h"
 #include "cli/fatal.h"
 #include "cli/report.h"
 #include "cli/serve_options.h"
@@ -162,6 +165,13 @@ static void on_boot(void *ctx, uint64_t wall_ns, uint64_t cpu_ns)
                 cpu_ns / 1000, cpu_ns / 1000000);
 }
 
+static void on_trouble(void *ctx, const char *text)
+{
+    struct serve *s = ctx;
+
+    sq_log_error(&s->api.log, "%s", text);
+}
+
 static void on_signal(void *ctx, int signo)
 {
     struct serve *s = ctx;
@@ -170,6 +180,8 @@ static void on_signal(void *ctx, int signo)
     if (signo == SIGWINCH || signo == SIGUSR1 || signo == SIGUSR2)
         return;
     s->killed_by = signo;
+    if (sq_fatal_status(signo))
+        sq_api_signal(&s->api, signo, 0);
     if (vmm)
         sq_vmm_stop(vmm, SQ_OUTCOME_KILLED, NULL);
     else
@@ -211,6 +223,17 @@ static int final_status(struct serve *s)
     if (o.kind == SQ_OUTCOME_TRIPLE_FAULT)
         sq_say("%s", sq_outcome_name(o.kind));
     return SQ_STATUS_OK;
+}
+
+/* A handler of signals. */
+static void on_fatal(void *ctx, const siginfo_t *info)
+{
+    struct serve *s = ctx;
+
+    if (info->si_signo == SIGPIPE)
+        sq_api_signal(&s->api, info->si_signo, info->si_code);
+    else
+        sq_api_died(&s->api, info);
 }
 
 /* --- setting up -------------------------------------------------------- */
@@ -336,6 +359,7 @@ static int make_control(struct serve *s, struct squib_error *err)
             .mmds = s->api.mmds,
             .stopped = on_stopped,
             .boot_done = on_boot,
+            .trouble = on_trouble,
             .ctx = s,
         },
         .chosen = on_chosen,
@@ -468,7 +492,8 @@ static void tear_down(struct serve *s)
         sq_control_close(s->control);
     sq_api_stop(&s->api);
     s->api.flush_on = NULL;
-    if (s->control && sq_control_vmm(s->control))
+    if (s->control &&
+        (sq_control_vmm(s->control) || sq_fatal_status(s->killed_by)))
         sq_api_flush_metrics(&s->api);
     sq_control_free(s->control);
     if (s->signals_ready)
@@ -508,12 +533,28 @@ static void conclude(struct serve *s, int rc, const struct squib_error *err)
                      "exit_code=%d", s->status);
 }
 
+/* What waits for this process sees that the signal ended it, as it would of
+ * upstream: a client may ask. */
+static void die_of(int signo)
+{
+    const struct rlimit none = {0};
+    sigset_t set;
+
+    fflush(stdout);
+    setrlimit(RLIMIT_CORE, &none);
+    signal(signo, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    raise(signo);
+}
+
 int sq_verb_serve(int argc, char *argv[])
 {
     struct serve *s = calloc(1, sizeof(*s)); /* the metrics are large */
     struct squib_error err = {0}, cause = {0};
     bool told = false;
-    int rc, status;
+    int rc, status, killed_by;
 
     if (!s)
         return SQ_STATUS_FC_ERROR;
@@ -536,14 +577,20 @@ int sq_verb_serve(int argc, char *argv[])
         free(s);
         return SQ_STATUS_FC_ERROR;
     }
+    sq_fatal_listen(on_fatal, s);
     if (!rc && !told)
         rc = run(s, &err);
     conclude(s, rc, &err);
     tear_down(s);
+    sq_fatal_listen(NULL, NULL);
     sq_api_fini(&s->api);
     status = s->status;
+    killed_by = status == SQ_STATUS_FC_ABORT ? SIGABRT : s->killed_by;
     free(s->config);
     free(s->metadata);
     free(s);
+    /* A sanitizer looks for leaks only where a program returns. */
+    if (killed_by && !sq_fatal_status(killed_by) && !SQ_SANITIZED)
+        die_of(killed_by);
     return status;
 }

@@ -26,17 +26,17 @@ int sq_signals_init(struct sq_signals *s, struct sq_poller *poller,
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT,
                                  SIGUSR1, SIGUSR2, SIGWINCH};
+    struct sigaction old;
     sigset_t set;
     int rc;
 
     s->poller = poller;
     s->fn = fn;
     s->ctx = ctx;
-    signal(SIGPIPE, SIG_IGN);
+    if (sigaction(SIGPIPE, NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
     sigemptyset(&set);
     for (size_t i = 0; i < SQ_ARRAY_LEN(wanted); i++) {
-        struct sigaction old;
-
         /* nohup and shells' background jobs ignore some: keep that. */
         if (sigaction(wanted[i], NULL, &old) == 0 &&
             old.sa_handler == SIG_IGN)

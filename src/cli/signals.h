@@ -21,7 +21,7 @@ struct sq_signals {
 };
 
 /* INT, TERM, HUP, QUIT, USR1, USR2 and WINCH go to fn on the event thread;
- * PIPE is ignored: writes report EPIPE. */
+ * PIPE is ignored, unless it is handled: writes report EPIPE. */
 int sq_signals_init(struct sq_signals *s, struct sq_poller *poller,
                     void (*fn)(void *ctx, int signo), void *ctx,
                     struct squib_error *err);

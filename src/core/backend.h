@@ -20,6 +20,7 @@
 #include <squib/vm.h>
 
 #include "core/memory.h"
+#include "os/turn.h"
 
 struct squib_backend {
     const char *name;    /* "soft" */
@@ -114,6 +115,10 @@ struct squib_vm {
     struct squib_memory *mem;
     struct squib_vm_config config;
     bool lifecycle_only; /* no SQUIB_CAP_VCPU_EXITS */
+    /* The backend's, or NULL. Guest memory does not look as it should while
+     * a vCPU has this turn: devices that touch it on other threads take it
+     * for that time. */
+    struct sq_turn *turn;
 };
 
 struct squib_vcpu {

@@ -373,3 +373,65 @@ int squib_memory_fill(struct squib_memory *mem, uint64_t gpa, uint8_t byte,
         sq_memory_wrote(mem, gpa, len);
     return rc;
 }
+
+/* --- what the guest starts with -------------------------------------- */
+
+#define LOAD_STEP (1u << 20) /* what of a file is mapped in at a time */
+
+static bool all_zero(const uint8_t *p, size_t len)
+{
+    return !p[0] && memcmp(p, p + 1, len - 1) == 0;
+}
+
+/* Writes what is not zero of [off, off + len), page by page of memory. */
+static void region_load(const struct sq_memory_region *r, uint64_t off,
+                        const uint8_t *src, size_t len)
+{
+    size_t from = 0, at = 0; /* [from, at) is to be written */
+
+    while (at < len) {
+        size_t n = SQUIB_PAGE_SIZE - (off + at) % SQUIB_PAGE_SIZE;
+
+        if (n > len - at)
+            n = len - at;
+        if (all_zero(src + at, n)) {
+            sq_shm_write(r->fd, r->hva, off + from, src + from, at - from);
+            from = at + n;
+        }
+        at += n;
+    }
+    sq_shm_write(r->fd, r->hva, off + from, src + from, at - from);
+}
+
+void sq_memory_forget_file(const void *from, const void *to)
+{
+    uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+    uintptr_t first = (uintptr_t)from & mask, end = (uintptr_t)to & mask;
+
+    if (first < end)
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+int sq_memory_load(struct squib_memory *mem, uint64_t gpa, const void *src,
+                   size_t len, bool mapped, struct squib_error *err)
+{
+    const uint8_t *bytes = src;
+    int rc = span_check(mem, gpa, len, err);
+    size_t done = 0;
+
+    while (!rc && done < len) {
+        const struct sq_memory_region *r = region_of(mem, gpa + done);
+        uint64_t off = gpa + done - r->gpa;
+        size_t n = len - done < LOAD_STEP ? len - done : LOAD_STEP;
+
+        if (n > r->len - off)
+            n = (size_t)(r->len - off);
+        region_load(r, off, bytes + done, n);
+        if (mapped)
+            sq_memory_forget_file(bytes + done, bytes + done + n);
+        done += n;
+    }
+    if (!rc)
+        sq_memory_wrote(mem, gpa, len);
+    return rc;
+}

@@ -84,6 +84,17 @@ void sq_memory_show(struct squib_memory *mem, uint64_t gpa, bool shown);
  * that are shown. Any thread. */
 uint64_t sq_memory_present(const struct squib_memory *mem);
 
+/* As squib_memory_write(), for large pieces of what the guest starts with:
+ * memory that is still all zero, so pages of zeroes are left alone and cost
+ * nothing. `mapped`: src lies in a mapping of a file, and its pages are given
+ * up as soon as they are copied, before the next are touched. */
+int sq_memory_load(struct squib_memory *mem, uint64_t gpa, const void *src,
+                   size_t len, bool mapped, struct squib_error *err);
+
+/* Gives up the pages of [from, to), which lies in a mapping of a file that
+ * nobody writes to: they come back when they are read again. */
+void sq_memory_forget_file(const void *from, const void *to);
+
 /* Gives [gpa, gpa + len) back to the host: it reads as zeroes afterwards and
  * costs no memory until it is written again. Only whole host pages that are
  * guest RAM; the rest of the range is left alone. Reported like a write.

@@ -158,8 +158,11 @@ static void note_lack(const struct squib_backend *be, char *why,
                       size_t why_len)
 {
     struct squib_error lack = {0};
-    size_t used = strnlen(why, why_len);
+    size_t used;
 
+    if (!why_len)
+        return; /* nobody asks: there may be no `why` either */
+    used = strnlen(why, why_len);
     if (used < why_len && be->at_best && be->at_best(&lack))
         snprintf(why + used, why_len - used, "; %s", lack.text);
 }
@@ -220,8 +223,10 @@ static int check_gic(const struct squib_vm_config *config,
                           g->msi_spis);
     if (config->vcpus > room)
         return sq_err_set(err, SQUIB_E_INVAL, "%u vCPUs asked for; the GIC "
-                          "has room for %llu redistributors",
-                          config->vcpus, (unsigned long long)room);
+                          "has room for %llu redistributors"
+                          "\n  do: give the VM at most %llu vCPUs",
+                          config->vcpus, (unsigned long long)room,
+                          (unsigned long long)room);
     return 0;
 }
 

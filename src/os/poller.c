@@ -36,6 +36,7 @@ struct sq_poller {
     struct watch *watches;
     size_t watch_count;
     struct sq_timer *timers;
+    struct sq_turn *turn, *taken; /* for callbacks; taken now; or NULL */
     pthread_mutex_t lock; /* guards work and .queued of what is in it */
     struct sq_work *work, **work_tail;
     /* sq_poller_hold() and _release(); under the lock */
@@ -84,6 +85,24 @@ void sq_poller_free(struct sq_poller *p)
     pthread_mutex_destroy(&p->lock);
     free(p->watches);
     free(p);
+}
+
+static void begin_turn(struct sq_poller *p)
+{
+    p->taken = p->turn;
+    sq_turn_take(p->taken);
+}
+
+static void end_turn(struct sq_poller *p)
+{
+    sq_turn_give(p->taken);
+    p->taken = NULL;
+}
+
+void sq_poller_set_turn(struct sq_poller *p, struct sq_turn *turn)
+{
+    end_turn(p); /* what is taken may go away */
+    p->turn = turn;
 }
 
 static struct watch *find(struct sq_poller *p, int fd)
@@ -317,13 +336,18 @@ int sq_poller_run(struct sq_poller *p, struct squib_error *err)
     struct sq_event ev[BATCH];
 
     while (!atomic_load(&p->stop)) {
-        int timeout_ms = run_timers(p);
-        int n, e = sq_events_wait(p->queue, ev, BATCH,
-                                  is_wanted(p) ? 0 : timeout_ms, &n);
+        int timeout_ms, n, e;
+
+        begin_turn(p);
+        timeout_ms = run_timers(p);
+        end_turn(p);
+        e = sq_events_wait(p->queue, ev, BATCH,
+                           is_wanted(p) ? 0 : timeout_ms, &n);
 
         if (e)
             return sq_err_os(err, SQUIB_E_OS, e, "event loop: wait");
         be_held(p, n);
+        begin_turn(p);
         for (int i = 0; i < n; i++) {
             uint32_t slot = (uint32_t)ev[i].key;
             uint32_t gen = (uint32_t)(ev[i].key >> 32);
@@ -339,6 +363,7 @@ int sq_poller_run(struct sq_poller *p, struct squib_error *err)
                 continue; /* deleted earlier in this round */
             w->fn(w->ctx, w->fd, ev[i].events);
         }
+        end_turn(p);
     }
     atomic_store(&p->stop, false);
     return 0;

@@ -15,6 +15,8 @@
 
 #include <squib/error.h>
 
+#include "os/turn.h"
+
 struct sq_poller;
 
 enum sq_poll_events { SQ_POLL_IN = 1, SQ_POLL_OUT = 2, SQ_POLL_HUP = 4 };
@@ -52,6 +54,10 @@ int sq_poller_add(struct sq_poller *p, int fd, unsigned events,
 int sq_poller_mod(struct sq_poller *p, int fd, unsigned events);
 /* No callback for fd runs after this returns. */
 void sq_poller_del(struct sq_poller *p, int fd);
+
+/* Callbacks run in turns with whoever else takes `turn`, from the next round
+ * of the loop on; NULL: by themselves again, at once. */
+void sq_poller_set_turn(struct sq_poller *p, struct sq_turn *turn);
 
 /* For runs that must not depend on which thread is faster: waits until the
  * loop has nothing to do, and from then on it does nothing, but for timers,

@@ -21,6 +21,11 @@ enum sq_shm_pages {
  * touched: *fd can be mapped by others, too. The caller unmaps and closes. */
 int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva);
 
+/* Copies to [off, off + len), cheaper than through hva where nothing has been
+ * there yet: a page costs no fault and is not cleared first. */
+void sq_shm_write(int fd, void *hva, uint64_t off, const void *src,
+                  size_t len);
+
 /* Gives whole pages back: they read as zeroes afterwards. */
 int sq_shm_discard(int fd, void *hva, uint64_t off, uint64_t len);
 

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "core/backend.h"
 #include "vmm/vmm_internal.h"
 
 static int push(struct sq_vmm *vmm, sq_undo_fn *fn, struct squib_error *err)
@@ -75,7 +76,7 @@ static int build_console(struct sq_vmm *vmm, struct squib_error *err)
 
 static int check_cpu(struct sq_vmm *vmm, struct squib_error *err)
 {
-    return sq_cpu_template_check(&vmm->spec.cpu, vmm->env.backend, err);
+    return sq_cpu_template_resolve(&vmm->spec.cpu, vmm->env.backend, err);
 }
 
 static void undo_memory(void *ctx)
@@ -103,6 +104,7 @@ static void undo_vm(void *ctx)
 {
     struct sq_vmm *vmm = ctx;
 
+    sq_poller_set_turn(vmm->env.poller, NULL);
     squib_vm_free(vmm->vm);
     vmm->vm = NULL;
 }
@@ -132,7 +134,10 @@ static int build_vm(struct sq_vmm *vmm, struct squib_error *err)
     if (vmm->machine.ops->vm_config)
         vmm->machine.ops->vm_config(&config);
     rc = squib_vm_new(vmm->env.backend, &config, vmm->mem, &vmm->vm, err);
-    return rc ? rc : push(vmm, undo_vm, err);
+    if (rc)
+        return rc;
+    sq_poller_set_turn(vmm->env.poller, vmm->vm->turn);
+    return push(vmm, undo_vm, err);
 }
 
 /* --- devices ----------------------------------------------------------- */
@@ -181,6 +186,14 @@ static void guest_booted(void *ctx, uint64_t wall_ns, uint64_t cpu_ns)
         vmm->env.boot_done(vmm->env.ctx, wall_ns, cpu_ns);
 }
 
+static void host_trouble(void *ctx, const char *text)
+{
+    struct sq_vmm *vmm = ctx;
+
+    if (vmm->env.trouble)
+        vmm->env.trouble(vmm->env.ctx, text);
+}
+
 struct sq_devices_env sq_vmm_devices_env(struct sq_vmm *vmm)
 {
     return (struct sq_devices_env){
@@ -196,6 +209,7 @@ struct sq_devices_env sq_vmm_devices_env(struct sq_vmm *vmm)
         .reset = guest_reset,
         .test_exit = guest_test_exit,
         .boot_done = guest_booted,
+        .trouble = host_trouble,
         .ctx = vmm,
         .mmds = vmm->env.mmds,
         .vsock_host = vmm->env.vsock_host,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/devices.h"
 
+#include <stdio.h>
+
 #include "base/err.h"
 #include "base/util.h"
 #include "core/backend.h"
@@ -43,6 +45,11 @@ struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
 static void send_msi(void *ctx, uint64_t gpa, uint32_t data)
 {
     squib_vm_msi(ctx, gpa, data, NULL); /* the guest chose where */
+}
+
+struct sq_msi sq_devices_msi(const struct sq_devices_env *env)
+{
+    return (struct sq_msi){send_msi, env->vm};
 }
 
 /* --- the virtio devices a configuration can ask for -------------------- */
@@ -242,6 +249,23 @@ static uint64_t pmem_place(const struct sq_devices *devices,
     return sq_align_up(end, devices->layout->pmem_align);
 }
 
+static void pmem_lost(void *ctx, const struct sq_virtio_device *dev)
+{
+    struct sq_devices *devices = ctx;
+    char text[160];
+    uint32_t n = 0;
+
+    while (n < devices->spec->pmem_count &&
+           sq_devices_find(devices, SQ_VIRTIO_ID_PMEM, n) != dev)
+        n++;
+    if (n == devices->spec->pmem_count)
+        return;
+    snprintf(text, sizeof(text), "pmem %s: its file was cut short or cannot "
+             "be read; what is gone reads as zeroes, nothing more is kept",
+             devices->spec->pmems[n].id);
+    devices->trouble(devices->ctx, text);
+}
+
 static int pmem_make(struct sq_devices *devices,
                      const struct sq_devices_env *env, uint32_t i,
                      struct sq_virtio_device **out, struct squib_error *err)
@@ -252,6 +276,8 @@ static int pmem_make(struct sq_devices *devices,
         .read_only = p->read_only,
         .gpa = pmem_place(devices, env->mem),
         .poller = env->poller,
+        .lost = pmem_lost,
+        .lost_ctx = devices,
     };
     int rc = sq_virtio_pmem_new(&config, out, err);
 
@@ -488,7 +514,7 @@ static int add_pci(struct sq_devices *devices,
         .dev = dev,
         .mem = env->mem,
         .poller = env->poller,
-        .msi = {send_msi, env->vm},
+        .msi = sq_devices_msi(env),
         .doorbell = can_ring(env->vm) ? doorbell : NULL,
         .doorbell_ctx = env->vm,
     };
@@ -562,6 +588,24 @@ static int add_device(struct sq_devices *devices,
     return rc;
 }
 
+/* Once all memory is there: whether each drive's back end can have it. */
+static int check_sharing(const struct sq_devices *devices,
+                         const struct sq_devices_env *env,
+                         struct squib_error *err)
+{
+    for (uint32_t i = 0; i < env->spec->drive_count; i++) {
+        const struct sq_drive_spec *d = &env->spec->drives[i];
+        int rc = 0;
+
+        if (d->vhost_user)
+            rc = sq_virtio_vhost_blk_check(
+                sq_devices_find(devices, SQ_VIRTIO_ID_BLK, i), env->mem, err);
+        if (rc)
+            return sq_err_prefix(err, "drive %s: ", d->id);
+    }
+    return 0;
+}
+
 static int build_virtio(struct sq_devices *devices,
                         const struct sq_devices_env *env,
                         struct squib_error *err)
@@ -574,7 +618,7 @@ static int build_virtio(struct sq_devices *devices,
                 return rc;
         }
     }
-    return 0;
+    return check_sharing(devices, env, err);
 }
 
 static int build_pci(struct sq_devices *devices, struct squib_error *err)
@@ -618,6 +662,9 @@ int sq_devices_build(struct sq_devices *devices,
     devices->layout = layout;
     devices->vm = env->vm;
     devices->mem = env->mem;
+    devices->spec = env->spec;
+    devices->trouble = env->trouble;
+    devices->ctx = env->ctx;
     if (!rc)
         rc = sq_vmgenid_init(&devices->vmgenid, env->mem,
                              layout->vmgenid_gpa,
@@ -654,6 +701,8 @@ int sq_devices_plug(struct sq_devices *devices,
     if (!devices->pci || k == SQ_ARRAY_LEN(kinds))
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
     rc = add_device(devices, env, k, kinds[k].count(env->spec) - 1, err);
+    if (!rc && id == SQ_VIRTIO_ID_BLK)
+        rc = check_sharing(devices, env, err);
     if (rc && devices->slot_count > had)
         free_slot(devices, had);
     if (!rc)

@@ -18,6 +18,7 @@
 #include "dev/legacy/pl031.h"
 #include "dev/legacy/testdev.h"
 #include "dev/pci/bus.h"
+#include "dev/pci/msiframe.h"
 #include "dev/virtio/device.h"
 #include "mmds/mmds.h"
 #include "dev/vmgenid.h"
@@ -40,7 +41,8 @@ struct sq_machine_layout {
     uint64_t pmem_gpa, pmem_align; /* not below, and behind all RAM */
     uint64_t gpa_end;
     /* PCI: memory of functions, configuration space, the interrupt that
-     * says "look who came". pci_len 0: the machine cannot have it. */
+     * says "look who came". pci_len 0: the machine cannot have it; pci_irq
+     * 0: nobody can be told, so devices cannot come and go. */
     uint64_t pci_gpa, pci_len, ecam_gpa;
     uint32_t pci_irq;
     bool pci_ports; /* configuration space also at ports 0xcf8.. */
@@ -70,6 +72,7 @@ struct sq_devices {
     struct sq_device_place where[SQ_DEVICES_VIRTIO_MAX];
     bool pci;
     struct sq_pci_bus pci_bus;
+    struct sq_msi_frame msi_frame; /* with PCI; arm64 */
     struct sq_vsock_unix *vsock_bridge;
     struct sq_mmds_net *mmds[SQ_SPEC_NETS_MAX]; /* of the spec's nets */
     struct sq_boot_timer boot_timer;
@@ -77,11 +80,15 @@ struct sq_devices {
     struct squib_vm *vm;
     struct squib_memory *mem;
     uint64_t pmem_end; /* gpa: where the next pmem device may lie */
+    /* The environment's. */
+    const struct sq_vm_spec *spec;
+    void (*trouble)(void *ctx, const char *text);
+    void *ctx;
 };
 
 /* What devices are connected to. */
 struct sq_devices_env {
-    const struct sq_vm_spec *spec;
+    const struct sq_vm_spec *spec; /* outlives the devices */
     const struct sq_machine_ops *machine;
     struct squib_vm *vm;
     struct squib_memory *mem;
@@ -95,14 +102,17 @@ struct sq_devices_env {
     void (*reset)(void *ctx);
     void (*test_exit)(void *ctx, uint32_t value); /* of the test device */
     void (*boot_done)(void *ctx, uint64_t wall_ns, uint64_t cpu_ns);
+    void (*trouble)(void *ctx, const char *text); /* vmm.h; event thread */
     void *ctx;
     struct sq_mmds *mmds; /* or NULL */
     const struct sq_vsock_host_ops *vsock_host; /* or NULL */
     void *vsock_ctx;
 };
 
-/* An interrupt line of the VM; the settings of its serial port on it. */
+/* An interrupt line of the VM; where messages go; the settings of its serial
+ * port on a line. */
 struct sq_irq sq_devices_line(const struct sq_devices_env *env, uint32_t irq);
+struct sq_msi sq_devices_msi(const struct sq_devices_env *env);
 struct sq_serial_config sq_devices_serial(const struct sq_devices_env *env,
                                           uint32_t irq);
 

@@ -9,6 +9,9 @@
 
 _Static_assert(SQ_ARM64_VIRTIO_MAX <= SQ_DEVICES_VIRTIO_MAX,
                "every slot has room");
+_Static_assert(SQ_ARM64_ECAM_LEN == SQ_PCI_ECAM_LEN &&
+                   SQ_ARM64_PCI_LEN >= SQ_PCI_SLOTS * SQ_PCI_SLOT_LEN,
+               "tables and bus agree");
 
 #define SEED_LEN 32
 
@@ -31,6 +34,25 @@ static void fini_serial(void *ctx)
     struct sq_devices *devices = ctx;
 
     sq_serial_fini(&devices->legacy.serial);
+}
+
+/* KVM's interrupt controller leaves the frame for messages to us. */
+static int build_msi_frame(struct sq_devices *devices,
+                           const struct sq_devices_env *env,
+                           struct squib_error *err)
+{
+    struct squib_aarch64_gic gic;
+
+    sq_arm64_gic(&gic);
+    devices->msi_frame = (struct sq_msi_frame){
+        .gpa = gic.msi_gpa,
+        .first = SQUIB_AARCH64_SPI(gic.spis - gic.msi_spis),
+        .count = gic.msi_spis,
+        .msi = sq_devices_msi(env),
+    };
+    return sq_bus_add(&devices->mmio, "messages", gic.msi_gpa,
+                      SQUIB_AARCH64_MSI_LEN, &sq_msi_frame_ops,
+                      &devices->msi_frame, err);
 }
 
 static int build_platform(struct sq_devices *devices,
@@ -59,6 +81,8 @@ static int build_platform(struct sq_devices *devices,
     if (!rc)
         rc = sq_bus_add(&devices->mmio, "rtc", SQ_ARM64_RTC_GPA,
                         SQ_PL031_LEN, &sq_pl031_ops, &devices->pl031, err);
+    if (!rc && env->spec->pci)
+        rc = build_msi_frame(devices, env, err);
     return rc;
 }
 
@@ -77,10 +101,11 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         .cmdline = spec->cmdline,
         .vcpus = spec->vcpus,
         .devices = where,
-        .device_count = devices->slot_count,
+        .device_count = devices->pci ? 0 : devices->slot_count,
         .serial = true,
         .rtc = true,
         .vmgenid = true,
+        .pci = devices->pci,
     };
     int rc = sq_arm64_kernel_open(spec->kernel, &kernel, err);
 
@@ -88,7 +113,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         return rc;
     if (getentropy(seed, sizeof(seed)) == 0)
         boot.seed = seed;
-    for (size_t i = 0; i < devices->slot_count; i++)
+    for (size_t i = 0; i < boot.device_count; i++)
         where[i] = (struct sq_arm64_mmio_device){
             .gpa = devices->where[i].gpa,
             .len = devices->where[i].len,
@@ -99,6 +124,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         initrd[i] = (struct sq_arm64_blob){parts.part[i].data,
                                            parts.part[i].len};
     boot.initrd_parts = parts.parts;
+    boot.initrd_mapped = parts.map;
     boot.kernel = kernel;
     if (!rc)
         rc = sq_arm64_boot_load(mem, &boot, &machine->entry.arm64, err);
@@ -195,6 +221,9 @@ const struct sq_machine_ops sq_machine_aarch64 = {
         .pmem_gpa = SQ_ARM64_RAM_GPA,
         .pmem_align = SQ_ARM64_PMEM_ALIGN,
         .gpa_end = SQ_ARM64_GPA_END,
+        .pci_gpa = SQ_ARM64_PCI_GPA,
+        .pci_len = SQ_ARM64_PCI_LEN,
+        .ecam_gpa = SQ_ARM64_ECAM_GPA,
     },
     .add_memory = add_memory,
     .vm_config = vm_config,

@@ -110,7 +110,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         .vmgenid = true,
         .pci = spec->pci,
     };
-    int rc = sq_x86_kernel_open(spec->kernel, &kernel, err);
+    int rc = sq_x86_kernel_open_packed(spec->kernel, &kernel, err);
 
     if (rc)
         return rc;
@@ -125,6 +125,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         initrd[i] = (struct sq_x86_blob){parts.part[i].data,
                                          parts.part[i].len};
     boot.initrd_parts = parts.parts;
+    boot.initrd_mapped = parts.map;
     boot.kernel = kernel;
     if (!rc)
         rc = sq_x86_boot_load(mem, &boot, &machine->entry.x86, err);

@@ -33,7 +33,7 @@ int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
     vmm = calloc(1, sizeof(*vmm));
     if (!vmm)
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
-    vmm->spec = *spec;
+    sq_spec_copy(&vmm->spec, spec);
     vmm->env = *env;
     vmm->machine.ops = sq_machine_ops(env->backend);
     vmm->machine.backend = env->backend;
@@ -150,16 +150,29 @@ static bool halt_for(struct sq_vmm *vmm, uint32_t id)
            sq_vmm_pause(vmm, NULL) == 0;
 }
 
+/* Whether devices of this kind can come and go. */
+static int can_plug(struct sq_vmm *vmm, uint32_t id,
+                    struct sq_spec_list *list, struct squib_error *err)
+{
+    if (!vmm->spec.pci || !sq_spec_list(&vmm->spec, id, list))
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    if (!vmm->devices.layout->pci_irq)
+        return sq_err_set(err, SQUIB_E_NOSUPPORT, "a guest of this machine "
+                          "cannot be told of devices that come or go"
+                          "\n  do: configure them before it starts");
+    return 0;
+}
+
 int sq_vmm_plug(struct sq_vmm *vmm, uint32_t id, const void *entry,
                 struct squib_error *err)
 {
     struct sq_devices_env env = sq_vmm_devices_env(vmm);
     struct sq_spec_list list;
     bool halted;
-    int rc;
+    int rc = can_plug(vmm, id, &list, err);
 
-    if (!vmm->spec.pci || !sq_spec_list(&vmm->spec, id, &list))
-        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    if (rc)
+        return rc;
     if (*list.count == list.max)
         return sq_err_set(err, SQUIB_E_RANGE, "at most %u devices of this "
                           "kind are possible", list.max);
@@ -179,9 +192,10 @@ int sq_vmm_unplug(struct sq_vmm *vmm, uint32_t id, uint32_t n,
 {
     struct sq_spec_list list;
     bool halted;
+    int rc = can_plug(vmm, id, &list, err);
 
-    if (!vmm->spec.pci || !sq_spec_list(&vmm->spec, id, &list))
-        return sq_err_set(err, SQUIB_E_NOSUPPORT, "PCI is not enabled");
+    if (rc)
+        return rc;
     if (n >= *list.count)
         return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no such device");
     halted = halt_for(vmm, id);

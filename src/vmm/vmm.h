@@ -49,6 +49,9 @@ struct sq_vmm_env {
     void (*stopped)(void *ctx);
     /* A vCPU thread: the guest told the boot timer. May be NULL. */
     void (*boot_done)(void *ctx, uint64_t wall_ns, uint64_t cpu_ns);
+    /* Event thread: the host fails a device, and the guest is told in the
+     * device's way; a line for people. May be NULL. */
+    void (*trouble)(void *ctx, const char *text);
     void *ctx;
 };
 

@@ -3,8 +3,8 @@
 #
 # A Debian kernel through the API with curl, in the steps of Firecracker's
 # getting-started guide: start the program, describe boot source, drive and
-# log, start, look, press Ctrl-Alt-Del. Also: how fast the socket answers
-# while the guest is busy, a configuration file beside the API, and a socket
+# log, start, look, press Ctrl-Alt-Del. Also: that the socket answers while
+# the guest is busy, a configuration file beside the API, and a socket
 # that is taken.
 . "${0%/*}/../boot/lib.sh"
 command -v curl >/dev/null || skip "there is no curl here"
@@ -42,7 +42,8 @@ echo "guest is up: $(busybox cat /proc/cmdline)"
 echo "/bin/busybox reboot -f" >/cad; busybox chmod 755 /cad
 while read -r line; do
     case $line in
-    count) i=0; while [ $i -lt 60000 ]; do i=$((i + 1)); done; echo done ;;
+    count*) i=0; while [ $i -lt 60000 ]; do i=$((i + 1)); done
+        echo "done ${line#count}" ;;
     reboot) busybox reboot -f ;;
     esac
 done
@@ -58,12 +59,10 @@ start_program() { # options
         <"$work/keys" >"$work/console" 2>"$err" &
     program=$!
     exec 3>"$work/keys"
-    i=0
-    until [ -S "$socket" ]; do
-        i=$((i + 1))
-        [ $i -lt 200 ] || { fail "the socket comes up"; exit 1; }
-        sleep 0.05
-    done
+    eventually 20 listens "$socket" || {
+        fail "the socket comes up"
+        exit 1
+    }
 }
 wait_end() { # what, status
     exec 3>&-
@@ -73,12 +72,7 @@ wait_end() { # what, status
     check "$1 (status $got)" [ "$got" = "$2" ]
 }
 wait_for() { # text on the console
-    i=0
-    until grep -q "$1" "$work/console"; do
-        i=$((i + 1))
-        [ $i -lt $((600 * slow)) ] || return 1
-        sleep 0.1
-    done
+    eventually 60 grep -q "$1" "$work/console"
 }
 api() { # method, path, body: prints the answer's body, then its status
     curl -s --unix-socket "$socket" -w '%{http_code}' -X "$1" \
@@ -116,26 +110,27 @@ is "it runs" "{\"id\":\"guide\",\"state\":\"Running\",\"vmm_version\":\
 \"Firecracker\"}200" GET /
 
 # --- the socket while the guest is busy --------------------------------------
-echo count >&3
-worst=$(for i in 1 2 3 4 5 6 7 8 9 10; do
-    curl -s -o /dev/null --unix-socket "$socket" -w '%{time_total}\n' \
-        http://localhost/
-done | sort -n | sed -n 5p)
-echo "# the median of 10 answers beside a busy guest took $worst s"
-check "it answers beside a busy guest" \
-    awk -v t="$worst" -v s="$slow" 'BEGIN { exit !(t < 0.02 * s) }'
+echo "count one" >&3
+median=$(for i in 1 2 3 4 5 6 7 8 9 10; do
+    curl -s -f -o /dev/null --unix-socket "$socket" -w '%{time_total}\n' \
+        http://localhost/ || break
+done | sort -n | awk 'NR == 5 { m = $1 } END { if (NR == 10) print m }')
+echo "# the median of 10 answers beside a busy guest took $median s"
+check "it answers beside a busy guest" [ -n "$median" ]
+check "which is done some time" wait_for "^done  *one"
 
 # --- pause and resume --------------------------------------------------------
 is "paused" 204 PATCH /vm '{"state": "Paused"}'
 before=$(wc -c <"$work/console")
-echo count >&3
+echo "count two" >&3
 sleep 0.5
 check "a paused guest says nothing" \
     [ "$(wc -c <"$work/console")" = "$before" ]
 is "resumed" 204 PATCH /vm '{"state": "Resumed"}'
-check "it goes on" wait_for "^done"
+check "it goes on" wait_for "^done  *two"
+lines=$(wc -l <"$work/metrics")
 is "metrics are flushed" 204 PUT /actions '{"action_type": "FlushMetrics"}'
-check "a line of metrics each time" [ "$(wc -l <"$work/metrics")" = 2 ]
+check "a line of metrics" [ "$(wc -l <"$work/metrics")" -gt "$lines" ]
 check "metrics count the guest's exits" \
     sh -c "tail -n 1 '$work/metrics' | grep -q '\"exit_io_out\":[1-9]'"
 check "the log has lines" \

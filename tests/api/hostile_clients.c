@@ -35,7 +35,7 @@
 #include "base/util.h"
 #include "waiting_kernel.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 #define BODY_MAX 20000
 
 static struct {
@@ -310,7 +310,7 @@ static bool start(void)
                   "--level", "Off", NULL);
         _exit(127);
     }
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < WAIT_MS / 20; i++) {
         t.fd = connect_api();
         if (t.fd >= 0)
             return true;
@@ -327,10 +327,13 @@ static void stop(const char *what)
 
     close(t.fd);
     kill(t.pid, SIGTERM);
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < WAIT_MS / 20; i++) {
         if (waitpid(t.pid, &status, WNOHANG) == t.pid) {
-            report(WIFEXITED(status) && WEXITSTATUS(status) == 143,
-                   "%s: it ends with status 143 (%#x)", what, status);
+            report(SQ_SANITIZED ? WIFEXITED(status) &&
+                                      WEXITSTATUS(status) == 128 + SIGTERM
+                                : WIFSIGNALED(status) &&
+                                      WTERMSIG(status) == SIGTERM,
+                   "%s: it ends by SIGTERM (%#x)", what, status);
             return;
         }
         usleep(20000);

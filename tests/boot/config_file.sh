@@ -111,6 +111,8 @@ case $(busybox cat /proc/cmdline) in
 *test=flags*)
     busybox grep -q -w aes /proc/cpuinfo && echo "has aes"
     busybox grep -q -w ssse3 /proc/cpuinfo && echo "has ssse3"
+    busybox grep -q -w rdseed /proc/cpuinfo && echo "has rdseed"
+    busybox awk '/^model\t/ { print "model " $3; exit }' /proc/cpuinfo
     ;;
 *test=write*)
     busybox mount -t ext4 /dev/vda /mnt && w
@@ -176,7 +178,7 @@ machine console 2 false
 mkfifo "$work/stdin"
 exec 3<>"$work/stdin"
 : >"$out"
-timeout --foreground -k 5 $((60 * slow)) "$SQUIB" --no-api \
+timeout --foreground -k 5 $((60 * slow * patience)) "$SQUIB" --no-api \
     --config-file "$config" --backend "$backend" \
     <"$work/stdin" >"$out" 2>"$err" 3<&- &
 started_pid=$!
@@ -227,6 +229,32 @@ if [ "$backend" = soft ]; then
     sed -i "s/0b$bits/0bxxxxxxxxxxxxxxxxxxxxxxxxxx1xxxxx/" "$work/cpu.json"
     serve </dev/null
     complains "$what" 1 "does not have bits" "leave them"
+fi
+
+# Upstream's, by name.
+template() { # name
+    machine flags 1 false
+    sed -i "s/\"vcpu_count\"/\"cpu_template\": \"$1\", &/" "$config"
+    serve </dev/null
+}
+if [ "$backend" = soft ]; then
+    what="the CPU template T2"
+    template T2
+    if ended "$what" 0; then
+        if ! console 'model 63' || ! console 'has aes' ||
+            console 'has rdseed'
+        then
+            fail "$what" "flags"
+        else
+            pass "$what"
+        fi
+    fi
+    template T2S
+    complains "a template with an MSR that the software CPU does not have" \
+        1 "Register Address: 10a" ""
+    template T2A
+    complains "a template for another vendor's processors" 1 \
+        "CPU vendor mismatched" ""
 fi
 
 # --- drives ------------------------------------------------------------------

@@ -36,7 +36,7 @@ objcopy -O binary "$work/addresses.elf" "$work/addresses" ||
 printf 'unit' >"$work/module"
 
 exam() { # words
-    timeout $((60 * slow)) "$SQUIB" exam --backend "$backend" "$@" \
+    timeout $((60 * slow * patience)) "$SQUIB" exam --backend "$backend" "$@" \
         </dev/null >"$out" 2>"$err"
     status=$?
 }

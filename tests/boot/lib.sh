@@ -4,7 +4,10 @@
 #
 # A test prints "ok - what" or "not ok - what" for each case and ends with
 # finish, which gives the exit status. Every guest has a time limit here
-# besides Meson's, so that one that hangs costs its own case alone.
+# besides Meson's, so that one that hangs costs its own case alone. Limits are
+# written as what a quiet machine surely needs; busy ones get $patience times
+# that, as only a hang may reach them. What comes by itself is waited for with
+# eventually, never by sleeping for as long as it takes here.
 #
 #   SQUIB                 the program
 #   SQUIB_TEST_BACKEND    backend of the guests (soft)
@@ -14,6 +17,7 @@ export LC_ALL=C
 SQUIB=${SQUIB:-squib}
 backend=${SQUIB_TEST_BACKEND:-soft}
 slow=${SQUIB_TEST_SLOW:-1}
+patience=4
 # What a user has set must not change what is tested.
 unset SQUIB_KERNEL SQUIB_BACKEND
 
@@ -71,16 +75,39 @@ fail() { # what, why
 # it is, and its status in $status: 124 may be the command's own, so a limit
 # that ran out is told apart in $hung.
 limited() { # seconds, command...
-    limit=$(($1 * slow))
+    limit=$(($1 * slow * patience))
     shift
     hung=
     rm -f "$work/status"
+    # The shell outlives the first signal, for the second to find the command.
     timeout -k 5 "$limit" sh -c '
+        late=
+        trap "late=1" TERM
         "$@"
-        echo $? >"$0"
+        status=$?
+        [ "$late" ] || echo "$status" >"$0"
     ' "$work/status" "$@" >"$out" 2>"$err" || :
     status=$(cat "$work/status" 2>/dev/null)
     [ -n "$status" ] || hung=1
+}
+
+# Tries a command until it succeeds; 1 when the time is over.
+eventually() { # seconds, command...
+    tries_left=$(($1 * slow * patience * 10))
+    shift
+    until "$@"; do
+        tries_left=$((tries_left - 1))
+        [ "$tries_left" -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+gone() { # process
+    ! kill -0 "$1" 2>/dev/null
+}
+# Whether somebody listens at a Unix socket: the file alone comes earlier.
+listens() { # path
+    awk -v path="$1" '$4 == "00010000" && $NF == path { found = 1 }
+        END { exit !found }' /proc/net/unix
 }
 
 squib_run() { # options and command of `squib run`

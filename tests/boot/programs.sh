@@ -60,7 +60,7 @@ else
 fi
 on_host() {
     env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin GLIBC_TUNABLES=$tunables \
-        timeout $((120 * slow)) $enter "$root" "$@"
+        timeout $((120 * slow * patience)) $enter "$root" "$@"
 }
 on_host sh /job/keys.sh >"$out" 2>"$err" </dev/null || {
     show_streams

@@ -70,7 +70,7 @@ fi
 # signals on.
 begin() { # options and command of `squib run`
     : >"$out"
-    timeout --foreground -k 5 $((60 * slow)) \
+    timeout --foreground -k 5 $((60 * slow * patience)) \
         "$SQUIB" run -q --backend "$backend" -k "$kernel" -c "$vcpus" \
         $pci "$@" >"$out" 2>"$err" </dev/null &
     started_pid=$!

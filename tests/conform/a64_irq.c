@@ -237,7 +237,8 @@ static void irq_refused(struct cf *t)
     cf_a64_config(&config);
     config.gic.redist_len = SQUIB_AARCH64_GICR_LEN;
     CF_EQ(squib_vm_new(t->be, &config, t->mem, &vm, &e), SQUIB_E_INVAL);
-    CF_CHECK(strstr(e.text, "2 vCPUs asked for; the GIC has room for 1"));
+    CF_CHECK(strstr(e.text, "2 vCPUs asked for; the GIC has room for 1 "
+                            "redistributors\n  do: "));
     cf_a64_config(&config);
     config.gic.dist_gpa += 0x1000;
     CF_EQ(squib_vm_new(t->be, &config, t->mem, &vm, &e), SQUIB_E_INVAL);

@@ -278,6 +278,42 @@ static void second_vcpu(struct cf *t)
     CF_EQ(s.out[1], squib_aarch64_mpidr(1));
 }
 
+static const uint32_t who_code[] = {
+    0xd2ba0014, /* movz x20, #0xd000, lsl #16 */
+    0xd53800a1, /* mrs x1, MPIDR_EL1 */
+    0xf9000281, /* str x1, [x20] */
+    /* done: */
+    0x14000000, /* b done */
+};
+
+/* As many as a VM may have: each has the affinity of its index. */
+static void all_vcpus(struct cf *t)
+{
+    struct squib_vcpu *vcpu[SQUIB_VCPUS_MAX], *more;
+    static struct squib_aarch64_state st;
+    struct squib_error e = {0};
+
+    cf_vm(t, SQUIB_VCPUS_MAX, true, false);
+    CF_PUT(t, CF_CODE, who_code);
+    vcpu[0] = t->vcpu;
+    for (uint32_t i = 1; i < SQUIB_VCPUS_MAX; i++)
+        CF_OK(squib_vcpu_new(t->vm, i, &vcpu[i], &e), e);
+    CF_EQ(squib_vcpu_new(t->vm, SQUIB_VCPUS_MAX, &more, &e), SQUIB_E_INVAL);
+    cf_a64_state(&st);
+    st.power = SQUIB_AARCH64_ON;
+    for (uint32_t i = 0; i < SQUIB_VCPUS_MAX; i++) {
+        struct squib_exit *x;
+
+        cf_a64_set(t, vcpu[i], CF_A64_BASICS | SQUIB_STATE_EVENTS, &st);
+        x = cf_run_vcpu(vcpu[i]);
+        if (x->kind != SQUIB_EXIT_MMIO || !x->mmio.write)
+            CF_FAIL("vCPU %u: %s", i, cf_describe(x));
+        CF_EQ(sq_ld64(x->mmio.data) & 0xff00ffffff, squib_aarch64_mpidr(i));
+    }
+    for (uint32_t i = 1; i < SQUIB_VCPUS_MAX; i++)
+        squib_vcpu_free(vcpu[i]);
+}
+
 const struct cf_test cf_tests_a64_run[] = {
     {"wfi_sleeps", wfi_sleeps, CF_EXEC | CF_IRQ},
     {"cancel_spinning", cancel_spinning, CF_EXEC},
@@ -289,5 +325,6 @@ const struct cf_test cf_tests_a64_run[] = {
     {"psci_off", psci_off, CF_EXEC},
     {"psci_reset", psci_reset, CF_EXEC},
     {"second_vcpu", second_vcpu, CF_EXEC | CF_IRQ},
+    {"all_vcpus", all_vcpus, CF_EXEC | CF_IRQ},
     {0},
 };

@@ -237,7 +237,7 @@ static int run_suite(const struct squib_backend *be, char *const *words,
 int main(int argc, char **argv)
 {
     const struct squib_backend *be;
-    unsigned limit_s = 10;
+    unsigned limit_s = 60;
     int opt;
 
     while ((opt = getopt(argc, argv, "mt:")) == 't')

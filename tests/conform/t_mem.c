@@ -3,7 +3,11 @@
 #define _GNU_SOURCE
 #include "conform.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include "os/guard.h"
 
 static const struct squib_range high = {CF_HIGH_RAM,
                                         CF_RAM_END - CF_HIGH_RAM};
@@ -184,6 +188,38 @@ static void map_own(struct cf *t)
     CF_EQ(mine[1], 0x99);
 }
 
+/* map_code again, on a file that becomes shorter after the first round. */
+static void map_lost(struct cf *t)
+{
+    const struct squib_range range = {0x400000, 0x1000};
+    struct sq_guard guard = {.len = 0x1000};
+    char path[] = "/tmp/squib-conform-XXXXXX";
+    struct squib_error e;
+    uint64_t *mine;
+
+    guard.fd = mkstemp(path);
+    CF_CHECK(guard.fd >= 0 && unlink(path) == 0);
+    CF_CHECK(ftruncate(guard.fd, 0x1000) == 0);
+    mine = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, guard.fd,
+                0);
+    CF_CHECK(mine != MAP_FAILED);
+    guard.hva = (uint8_t *)mine;
+    CF_OK(sq_guard_add(&guard, &e), e);
+    mine[0] = 0x55667788;
+    cf_vm(t, 1, false, false);
+    CF_OK(squib_vm_map(t->vm, range, mine, SQUIB_PROT_RWX, &e), e);
+    CF_LONG(t, map_code);
+    CF_HLT(t);
+    CF_EQ(cf_gpr(t, SQUIB_X86_RAX), 0x55667788);
+    CF_EQ(mine[1], 0x99);
+    CF_CHECK(ftruncate(guard.fd, 0) == 0);
+    CF_LONG(t, map_code);
+    CF_HLT(t);
+    CF_EQ(cf_gpr(t, SQUIB_X86_RAX), 0);
+    CF_CHECK(atomic_load(&guard.lost));
+    CF_EQ(mine[1], 0x99);
+}
+
 const struct cf_test cf_tests_mem[] = {
     {"dirty_log", dirty_log, CF_EXEC},
     {"read_only", read_only, CF_EXEC},
@@ -191,5 +227,6 @@ const struct cf_test cf_tests_mem[] = {
     {"protect_keeps_dirty_log", protect_keeps_dirty_log, CF_EXEC},
     {"unmap", unmap, CF_EXEC},
     {"map_own", map_own, CF_EXEC},
+    {"map_lost", map_lost, CF_EXEC},
     {0},
 };

@@ -127,12 +127,10 @@ start_program() { # options
         <"$work/keys" >"$work/console" 2>"$err" &
     program=$!
     exec 3>"$work/keys"
-    i=0
-    until [ -S "$socket" ]; do
-        i=$((i + 1))
-        [ $i -lt 400 ] || { fail "the socket" "does not come up"; exit 1; }
-        sleep 0.05
-    done
+    eventually 20 listens "$socket" || {
+        fail "the socket" "does not come up"
+        exit 1
+    }
 }
 
 api() { # method, path, body: prints the answer's body, then its status
@@ -159,13 +157,11 @@ want() { # wanted status, then the arguments of api
 }
 
 wait_for() { # seconds, text at the start of a line of the console
-    i=0
-    until grep -aq "^$2" "$work/console"; do
-        i=$((i + 1))
-        kill -0 "$program" 2>/dev/null || return 1
-        [ $i -lt $(($1 * slow * 10)) ] || return 1
-        sleep 0.1
-    done
+    eventually "$1" there_or_gone "^$2"
+    grep -aq "^$2" "$work/console"
+}
+there_or_gone() { # pattern
+    grep -aq "$1" "$work/console" || gone "$program"
 }
 
 drive() { # id, path, more of the body
@@ -176,7 +172,7 @@ drive() { # id, path, more of the body
 boot() { # MiB, words for the kernel
     want 204 PUT /boot-source "{\"kernel_image_path\": \"$kernel\",
         \"initrd_path\": \"$initrd\", \"boot_args\":
-        \"console=ttyS0 reboot=k panic=1 quiet ${2-}\"}"
+        \"console=ttyS0 reboot=k panic=1 loglevel=1 ${2-}\"}"
     want 204 PUT /machine-config \
         "{\"vcpu_count\": ${vcpus:-1}, \"mem_size_mib\": ${1:-256}}"
     want 204 PUT /metrics "{\"metrics_path\": \"$metrics\"}"
@@ -190,21 +186,23 @@ boot() { # MiB, words for the kernel
 
 # Sends a command without waiting for its end.
 guest_begin() { # command, whose lines become one
-    ends=$(grep -ac '^=end=' "$work/console")
+    ends=$(grep -ac '^=end=.*=' "$work/console")
     from=$(($(wc -c <"$work/console") + 1))
     printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >&3
 }
 
+has_ended() {
+    [ "$(grep -ac '^=end=.*=' "$work/console")" -gt "$ends" ]
+}
+ended_or_gone() {
+    has_ended || gone "$program"
+}
+
 # Waits for it: $out, $status; 1 when it does not end.
 guest_end() { # seconds
-    i=0
     status=
-    until [ "$(grep -ac '^=end=' "$work/console")" -gt "$ends" ]; do
-        i=$((i + 1))
-        kill -0 "$program" 2>/dev/null || return 1
-        [ $i -lt $(($1 * slow * 10)) ] || return 1
-        sleep 0.1
-    done
+    eventually "$1" ended_or_gone
+    has_ended || return 1
     tail -c "+$from" "$work/console" | tr -d '\r' |
         sed -n '/^=begin=$/,/^=end=/p' | sed '1d;/^=end=/,$d' >"$out"
     status=$(tail -c "+$from" "$work/console" | tr -d '\r' |

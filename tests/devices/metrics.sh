@@ -101,7 +101,7 @@ until flush_metrics
     got=$(metric .uart.rate_limiter_dropped_bytes)
     [ "$got" -gt 5000 ]; do
     i=$((i + 1))
-    [ $i -lt $((120 * slow)) ] || break
+    [ $i -lt $((120 * slow * patience)) ] || break
     sleep 0.5
 done
 want 204 PATCH /vm '{"state": "Paused"}'

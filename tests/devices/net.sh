@@ -26,18 +26,20 @@ stop_servers() { # by their own numbers
 }
 trap 'stop_servers; stop_program; cleanup' EXIT
 
+listens_or_gone() { # port
+    tcp_listens "$1" || gone "$iperf"
+}
 # Both servers on ports that are free: $port and the next.
 serve() { # address
     for port in 38180 38182 38184 38186 38188 38190; do
-        "$busybox" httpd -f -p "$1:$port" -h "$work/www" 2>/dev/null &
-        servers=$!
+        file_server "$1" "$port" || continue
+        servers=$server
         $run_root "$debian_root/usr/bin/iperf3" -s -B "$1" \
             -p $((port + 1)) >"$work/iperf3" 2>&1 &
         servers="$servers $!"
-        sleep 0.5
-        alive=1
-        for pid in $servers; do kill -0 "$pid" 2>/dev/null || alive=; done
-        [ -z "$alive" ] || return
+        iperf=$!
+        eventually 30 listens_or_gone $((port + 1))
+        gone "$iperf" || return
         stop_servers
     done
     skip "no free ports on $1"

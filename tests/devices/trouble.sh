@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Drives whose host side fails under a running guest: a full file system, an
-# image that is cut short, one that is deleted, one that cannot be swapped in.
+# Storage whose host side fails under a running guest: a full file system, an
+# image that is cut short, one that is deleted, one that cannot be swapped in;
+# mapped memory whose file is cut short.
 # The guest gets errors, the monitor goes on, nothing acknowledged is lost.
 . "${0%/*}/lib.sh"
 need_api
@@ -39,6 +40,7 @@ for engine in Sync Async; do
         drive "${d% *}" "${d#* }" "\"io_engine\": \"$engine\",
             \"cache_type\": \"Writeback\""
     done
+
     boot 256
 
     # --- a full file system --------------------------------------------------
@@ -91,4 +93,37 @@ for engine in Sync Async; do
     rm -f "$small/a.img"
     mount -o remount,size=24m "$small"
 done
+
+# --- mapped memory -----------------------------------------------------------
+head -c 16777216 /dev/urandom >"$work/pmem.img"
+rm -f "$metrics"
+start_program --log-path "$work/log"
+want 204 PUT /pmem/p "{\"id\": \"p\", \"path_on_host\": \"$work/pmem.img\"}"
+boot 256
+guest_ok "a guest writes to mapped memory" "dd if=/dev/urandom of=/dev/pmem0
+    bs=1M seek=8 count=4 conv=fsync"
+truncate -s 1M "$work/pmem.img"
+zeroes=$(head -c 4194304 /dev/zero | md5sum)
+guest "echo 3 >/proc/sys/vm/drop_caches;
+    dd if=/dev/pmem0 bs=1M skip=8 count=4 2>/dev/null | md5sum"
+what="what its file has lost reads as zeroes"
+if [ "$(sed '/^$/d' "$out")" = "$zeroes" ]; then pass "$what"; else
+    fail "$what" "$(cat "$out")"
+fi
+guest "dd if=/dev/pmem0 bs=1M count=1 2>/dev/null | md5sum"
+what="what it still has is there"
+if [ "$(sed '/^$/d' "$out")" = "$(md5sum <"$work/pmem.img")" ]; then
+    pass "$what"
+else
+    fail "$what" "$(cat "$out")"
+fi
+guest "dd if=/dev/urandom of=/dev/pmem0 bs=1M seek=9 count=1 conv=fsync"
+what="no flush of it succeeds"
+if [ "$status" != 0 ]; then pass "$what"; else fail "$what" "one did"; fi
+alive "the monitor goes on without mapped memory"
+what="the log has one line about it"
+if [ "$(grep -c 'pmem p: ' "$work/log")" = 1 ]; then pass "$what"; else
+    fail "$what" "$(cat "$work/log")"
+fi
+end_program "and ends, as if nothing had been"
 finish

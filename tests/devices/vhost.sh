@@ -11,6 +11,9 @@ make_root
 daemons=
 trap 'kill $daemons 2>/dev/null; stop_program; cleanup' EXIT
 
+up_or_gone() { # socket
+    listens "$1" || gone "$last"
+}
 # One back end for each image: NAME.sock.
 back_end() { # name, image, writable
     qemu-storage-daemon \
@@ -19,13 +22,9 @@ back_end() { # name, image, writable
         2>"$work/$1.log" &
     last=$!
     daemons="$daemons $last"
-    i=0
-    until [ -S "$work/$1.sock" ]; do
-        i=$((i + 1))
-        kill -0 "$last" 2>/dev/null && [ $i -lt 100 ] ||
-            skip "the storage daemon does not start: $(cat "$work/$1.log")"
-        sleep 0.1
-    done
+    eventually 30 up_or_gone "$work/$1.sock"
+    listens "$work/$1.sock" ||
+        skip "the storage daemon does not start: $(cat "$work/$1.log")"
 }
 truncate -s 64M "$work/data.img"
 back_end root "$root_image" off on
@@ -55,7 +54,9 @@ if [ "$got" = "{\"drive_id\":\"data\",\"partuuid\":null,\"is_root_device\":\
 false,\"cache_type\":\"Writeback\",\"is_read_only\":null,\"path_on_host\":\
 null,\"rate_limiter\":null,\"io_engine\":null,\"socket\":\
 \"$work/data.sock\"}" ]; then pass "$what"; else fail "$what" "$got"; fi
-boot 384 test=root
+# More parts of memory than a table takes: each is told to the back end.
+is "memory to plug" 204 PUT /hotplug/memory '{"total_size_mib": 2048}'
+boot 384 "test=root memhp_default_state=online_movable"
 
 sums='cd ROOT && for f in usr/bin/*; do [ -L $f ] || md5sum $f; done | md5sum'
 guest_ok "programs of the root run" "$(echo "$sums" | sed 's,ROOT,/,')" 60
@@ -104,6 +105,20 @@ what="it goes on"
 if guest_end 60 && [ "$status" = 0 ]; then pass "$what"; else
     fail "$what" "status $status"
 fi
+is "memory is plugged" 204 PATCH /hotplug/memory \
+    '{"requested_size_mib": 1024}'
+i=0
+until api GET /hotplug/memory | grep -q '"plugged_size_mib":1024'; do
+    i=$((i + 1))
+    [ $i -lt $((200 * slow)) ] || break
+    sleep 0.1
+done
+# More than there was at the start: the back end writes beyond that.
+guest_ok "the back end reads to memory that was plugged" "cd /tmp &&
+    mkdir big && mount -t tmpfs -o size=600m big big && cd big &&
+    dd if=/dev/vdb of=a bs=1M && for i in 1 2 3 4 5; do cat a; done >b &&
+    dd if=/dev/vdb of=c bs=1M iflag=direct &&
+    [ \"\$(md5sum <a)\" = \"\$(md5sum <c)\" ] && rm a b c" 120
 flush_metrics
 what="metrics of the drive"
 if jq -se 'last | .vhost_user_block_data | keys == ["activate_fails",
@@ -125,4 +140,47 @@ if [ "$got" = '"state":"Running"' ]; then pass "$what"; else
 fi
 guest_ok "nor the other drive" "md5sum /usr/bin/fio && echo 3 >/tmp/x"
 end_program "the monitor ends"
+
+# --- coming and going, over PCI ----------------------------------------------
+head -c 4194304 /dev/urandom >"$work/hot.img"
+back_end hot "$work/hot.img" on off
+rm -f "$metrics"
+start_program --enable-pci
+boot 256
+hot="{\"is_root_device\": false, \"socket\": \"$work/hot.sock\","
+appears='for i in $(seq 200); do [ -b /dev/vda ] && break; usleep 50000; done'
+round=0
+while [ $round -lt 2 ]; do
+    round=$((round + 1))
+    is "a drive comes, $round" 204 PUT /drives/hot$round \
+        "$hot \"drive_id\": \"hot$round\"}"
+    guest "$appears; md5sum </dev/vda"
+    what="the guest reads what it has, $round"
+    if [ "$(md5sum <"$work/hot.img")" = "$(sed '/^$/d' "$out")" ]; then
+        pass "$what"
+    else
+        fail "$what" "it differs"
+    fi
+    guest "head -c 1048576 /dev/urandom >/tmp/new; dd if=/tmp/new of=/dev/vda
+        bs=64k seek=$round conv=fsync 2>/dev/null; md5sum </dev/vda"
+    what="and writes, $round"
+    if [ "$(md5sum <"$work/hot.img")" = "$(sed '/^$/d' "$out")" ]; then
+        pass "$what"
+    else
+        fail "$what" "it differs"
+    fi
+    guest_ok "it lets go of it, $round" 'p=$(readlink -f /sys/block/vda);
+        p=${p%/virtio*}; echo 1 >/sys/bus/pci/devices/${p##*/}/remove;
+        [ ! -e /dev/vda ]'
+    is "it goes, $round" 204 DELETE /drives/hot$round
+done
+got=$(api PUT /drives/lost "{\"drive_id\": \"lost\",
+    \"is_root_device\": false, \"socket\": \"$work/none.sock\"}")
+what="a back end that is not there is refused"
+case $got in
+*"Failed to connect to UDS Unix stream: No such file"*400) pass "$what" ;;
+*) fail "$what" "$got" ;;
+esac
+guest_ok "the machine goes on" true
+end_program "and ends"
 finish

@@ -25,6 +25,7 @@ same() { # what, sum
 # The guest connects: the host listens beside the socket, at its port.
 $socat -u "UNIX-LISTEN:$work/v.sock_52" - <"$work/blob" >"$work/up" &
 listener=$!
+eventually 30 listens "$work/v.sock_52"
 guest_ok "the guest sends $mib MiB" "mkfifo /tmp/p; md5sum </tmp/p >/tmp/sum &
     head -c $((mib * 1048576)) /dev/urandom | tee /tmp/p |
     socat -u - VSOCK-CONNECT:2:52; wait" "$limit"
@@ -42,6 +43,7 @@ rm -f "$work/up"
 
 $socat -u "OPEN:$work/blob" "UNIX-LISTEN:$work/v.sock_53" &
 listener=$!
+eventually 30 listens "$work/v.sock_53"
 guest_ok "the guest fetches $mib MiB" \
     "socat -u VSOCK-CONNECT:2:53 - | md5sum" "$limit"
 same "$mib MiB to the guest, byte-exact" "$(cat "$out")"
@@ -51,11 +53,11 @@ wait "$listener"
 # refused, so it tries until it is told OK.
 guest_begin "socat -u VSOCK-LISTEN:1024 - | md5sum"
 i=0
-until [ -s "$work/ok" ] || [ $i = 60 ]; do
+until [ -s "$work/ok" ] || [ $i = 240 ]; do
     i=$((i + 1))
     sleep 0.5
     { printf 'CONNECT 1024\n' && cat "$work/blob"; } 2>/dev/null |
-        timeout $((limit * slow)) $socat -t 60 - "UNIX-CONNECT:$work/v.sock" \
+        timeout $((limit * slow * patience)) $socat -t 600 - "UNIX-CONNECT:$work/v.sock" \
             >"$work/ok" 2>"$err"
 done
 guest_end "$limit" || fail "the guest's listener" "does not end"

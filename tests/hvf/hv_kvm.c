@@ -80,6 +80,8 @@ struct vcpu {
     bool retry;       /* the page was made accessible: the same again */
     uint64_t fault_gpa, trap_pc;
     bool trapped;     /* PC must be moved */
+    bool trap_debug;  /* debug exceptions are the caller's */
+    uint32_t debug;   /* what KVM was told of it */
     /* X0 to X30, PC as the caller set them since. */
     uint64_t set[32];
     uint32_t is_set;
@@ -173,10 +175,12 @@ static void on_signal(int signo)
     (void)signo;
 }
 
-static void forward_psci(uint32_t base)
+/* The framework hands all calls out. KVM does so for PSCI's and those of
+ * hypervisors' own services, which are all that guests here make. */
+static void forward(uint32_t base, uint32_t count)
 {
     struct smccc_filter filter = {
-        .base = base, .count = 0x20, .action = SMCCC_FORWARD};
+        .base = base, .count = count, .action = SMCCC_FORWARD};
     struct kvm_device_attr attr = {
         .group = SMCCC_CTRL,
         .attr = SMCCC_FILTER,
@@ -206,8 +210,10 @@ hv_return_t hv_vm_create(hv_vm_config_t config)
     must(hv.vm, "KVM_CREATE_VM");
     hv.run_len = (size_t)ioctl(hv.kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     ioctl(hv.vm, KVM_ENABLE_CAP, &nisv);
-    forward_psci(0x84000000);
-    forward_psci(0xc4000000);
+    forward(0x84000000, 0x20);
+    forward(0xc4000000, 0x20);
+    forward(0x86000000, 0x10000);
+    forward(0xc6000000, 0x10000);
     for (unsigned i = 0; i < VCPUS_MAX; i++)
         hv.vcpu[i].fd = -1;
     sigaction(SIGNAL, &act, NULL);
@@ -895,6 +901,31 @@ static uint64_t translate(const struct vcpu *v, uint64_t gva)
     }
 }
 
+hv_return_t hv_vcpu_set_trap_debug_exceptions(hv_vcpu_t vcpu, bool trap)
+{
+    struct vcpu *v = vcpu_of(vcpu);
+
+    if (!v)
+        return HV_BAD_ARGUMENT;
+    v->trap_debug = trap;
+    return HV_SUCCESS;
+}
+
+/* KVM takes MDSCR_EL1.SS for itself while it debugs, and has a flag. */
+static void set_debug(struct vcpu *v)
+{
+    struct kvm_guest_debug d = {0};
+
+    if (v->trap_debug)
+        d.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+    if (v->trap_debug && reg64(v, SYS64(0x8012)) & 1)
+        d.control |= KVM_GUESTDBG_SINGLESTEP;
+    if (d.control == v->debug)
+        return;
+    must(ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d), "KVM_SET_GUEST_DEBUG");
+    v->debug = d.control;
+}
+
 /* The instruction at pc; 0, which is none, where there is no memory. */
 static uint32_t instruction(const struct vcpu *v, uint64_t pc)
 {
@@ -1081,6 +1112,7 @@ hv_return_t hv_vcpu_run(hv_vcpu_t vcpu)
         return HV_BAD_ARGUMENT;
     finish_gic();
     settle(v);
+    set_debug(v);
     __atomic_add_fetch(&hv.seen.runs, 1, __ATOMIC_RELAXED);
     for (;;) {
         if (ioctl(v->fd, KVM_RUN, 0) >= 0) {

@@ -387,6 +387,13 @@ hv_return_t hv_vcpu_set_simd_fp_reg(hv_vcpu_t vcpu, hv_simd_fp_reg_t reg,
     return HV_SUCCESS;
 }
 
+hv_return_t hv_vcpu_set_trap_debug_exceptions(hv_vcpu_t vcpu, bool trap)
+{
+    VCPU_CALL();
+    v->trap_debug = trap;
+    return HV_SUCCESS;
+}
+
 hv_return_t hv_vcpu_get_vtimer_offset(hv_vcpu_t vcpu, uint64_t *offset)
 {
     VCPU_CALL();

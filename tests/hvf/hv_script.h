@@ -32,6 +32,7 @@ struct hv_script_vcpu {
     uint64_t sys[0x10000]; /* by name */
     hv_simd_fp_uchar16_t q[32];
     uint64_t vtimer_offset;
+    bool trap_debug;
     uint64_t redist[0x20000 / 4];
     uint64_t icc[0x10000];
     hv_vcpu_exit_t exit;

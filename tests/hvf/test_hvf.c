@@ -490,22 +490,100 @@ static void code_in_no_memory(void **state)
     drop(&m);
 }
 
-static void debug_exits(void **state)
+#define MDSCR_SS 1u
+#define PSTATE_SS (1u << 21)
+
+/* What nobody asked for is the guest's: as an exception from its own level,
+ * or from EL0. */
+static void debug_of_the_guest(void **state)
 {
     static const struct hv_script_exit exits[] = {
-        EXC(0x3c, 5), EXC(0x33, 0x22), EXC(0x31, 0x22), EXC(0x35, 0x22),
+        EXC(0x3c, 5), EXC(0x16, 0), EXC(0x34, 0x22), EXC(0x16, 0),
+        EXC(0x32, 0x22), EXC(0x16, 0),
     };
     struct machine m;
 
     (void)state;
     make(&m, &plain);
     SCRIPT(exits);
+    m.hv->sys[SQ_HVF_VBAR_EL1] = 0x90000;
+    assert_int_equal(squib_vcpu_debug(m.vcpu, SQUIB_DEBUG_STEP, &m.err), 0);
+    expect(&m, SQUIB_EXIT_HYPERCALL); /* BRK was not asked for */
+    assert_int_equal(m.hv->pc, 0x90200 + 4);
+    assert_int_equal(m.hv->sys[SQ_HVF_ELR_EL1], PC);
+    assert_int_equal(m.hv->sys[SQ_HVF_ESR_EL1], ESR(0x3c, 5));
+    assert_int_equal(squib_vcpu_debug(m.vcpu, 0, &m.err), 0);
+    expect(&m, SQUIB_EXIT_HYPERCALL);
+    assert_int_equal(m.hv->sys[SQ_HVF_ESR_EL1], ESR(0x35, 0x22));
+    assert_int_equal(m.hv->sys[SQ_HVF_FAR_EL1], 0xffff000009000004ull);
+    m.hv->cpsr = 0; /* EL0 */
+    expect(&m, SQUIB_EXIT_HYPERCALL);
+    assert_int_equal(m.hv->pc, 0x90400 + 4);
+    assert_int_equal(m.hv->sys[SQ_HVF_ESR_EL1], ESR(0x32, 0x22));
+    drop(&m);
+}
+
+static void debug_exits(void **state)
+{
+    static const struct hv_script_exit exits[] = {
+        EXC(0x3c, 5), EXC(0x32, 0x22), EXC(0x33, 0x22),
+    };
+    struct machine m;
+
+    (void)state;
+    make(&m, &plain);
+    SCRIPT(exits);
+    assert_int_equal(squib_vcpu_debug(m.vcpu, SQUIB_DEBUG_STEP |
+                                                  SQUIB_DEBUG_BREAK,
+                                      &m.err), 0);
+    assert_true(m.hv->trap_debug);
     for (size_t i = 0; i < SQ_ARRAY_LEN(exits); i++) {
         const struct squib_exit *e = expect(&m, SQUIB_EXIT_DEBUG);
 
         assert_int_equal(e->debug.pc, PC);
         assert_int_equal(e->debug.syndrome, exits[i].syndrome);
+        assert_true(m.hv->cpsr & PSTATE_SS);
     }
+    assert_int_equal(squib_vcpu_debug(m.vcpu, SQUIB_DEBUG_BREAK, &m.err), 0);
+    assert_true(m.hv->trap_debug);
+    assert_int_equal(m.hv->sys[SQ_HVF_MDSCR_EL1] & MDSCR_SS, 0);
+    assert_int_equal(m.hv->cpsr & PSTATE_SS, 0);
+    assert_int_equal(squib_vcpu_debug(m.vcpu, 0, &m.err), 0);
+    assert_false(m.hv->trap_debug);
+    drop(&m);
+}
+
+/* An instruction that the backend completes is a step like any other. */
+static void debug_steps(void **state)
+{
+    static const struct hv_script_exit exits[] = {
+        EXC(0x24, ACCESS(2u, 0u, 1u, 0u, 1u)), /* a store to a device */
+        CANCELED,
+        EXC(0x32, 0x22),
+        EXC(0x18, 2u << 20 | 4u << 17 | 1u << 10 | 5u << 5 | 1u << 1 | 1),
+        EXC(0x32, 0x22),
+    };
+    struct machine m;
+
+    (void)state;
+    make(&m, &plain);
+    SCRIPT(exits);
+    m.hv->sys[SQ_HVF_MDSCR_EL1] = MDSCR_SS | 0x1000; /* the guest's */
+    assert_int_equal(squib_vcpu_debug(m.vcpu, SQUIB_DEBUG_STEP, &m.err), 0);
+    expect(&m, SQUIB_EXIT_MMIO);
+    assert_int_equal(m.hv->cpsr & PSTATE_SS, 0); /* it was done */
+    expect(&m, SQUIB_EXIT_DEBUG);
+    assert_int_equal(m.hv->cpsr & PSTATE_SS, 0);
+    assert_int_equal(m.hv->pc, PC + 4);
+    expect(&m, SQUIB_EXIT_DEBUG); /* after mrs x5, oslsr_el1 */
+    assert_int_equal(m.hv->pc, PC + 8);
+    assert_int_equal(m.hv->x[5], 8);
+    assert_int_equal(squib_vcpu_debug(m.vcpu, 0, &m.err), 0);
+    assert_int_equal(m.hv->sys[SQ_HVF_MDSCR_EL1], MDSCR_SS | 0x1000);
+    hv_script.fail = "hv_vcpu_set_trap_debug_exceptions";
+    hv_script.fail_rc = HV_UNSUPPORTED;
+    assert_true(squib_vcpu_debug(m.vcpu, SQUIB_DEBUG_BREAK, &m.err) < 0);
+    assert_non_null(strstr(m.err.text, "debugging a vCPU"));
     drop(&m);
 }
 
@@ -924,7 +1002,9 @@ int main(void)
         cmocka_unit_test(registers_that_trap),
         cmocka_unit_test(aborts_for_the_guest),
         cmocka_unit_test(code_in_no_memory),
+        cmocka_unit_test(debug_of_the_guest),
         cmocka_unit_test(debug_exits),
+        cmocka_unit_test(debug_steps),
         cmocka_unit_test(internal_errors),
         cmocka_unit_test(registers_that_fail),
         cmocka_unit_test(cancel_before_run),

@@ -409,6 +409,19 @@ static void exception_entry(void **state)
         assert_false(sq_hvf_inject(&d, &r));
         assert_int_equal(r.pc, 0x80000 + from[i].offset);
         assert_int_equal(r.elr, 0);
+
+        /* A debug exception of its own: BRK has one class for all. */
+        r.pc = 0x1234;
+        r.cpsr = from[i].cpsr;
+        d = (struct sq_hvf_decoded){.action = SQ_HVF_OWN, .gva = GVA};
+        d.exit.debug.syndrome = 0xf2000007;
+        assert_true(sq_hvf_inject(&d, &r));
+        assert_int_equal(r.esr, 0xf2000007);
+        r.cpsr = from[i].cpsr;
+        d.exit.debug.syndrome = 0xd2000022; /* a watchpoint */
+        assert_true(sq_hvf_inject(&d, &r));
+        assert_int_equal(r.esr, 0xd2000022 + el1);
+        assert_int_equal(r.far, GVA);
     }
 }
 

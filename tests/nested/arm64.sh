@@ -15,20 +15,14 @@
 #                     6.4 or newer, which can forward PSCI calls
 #   BUSYBOX           a static one for arm64
 #   --cpu MODEL       neoverse-n1 (KVM with VHE); cortex-a72 is without
-#   --timeout SECONDS for the whole machine (270)
+#   --timeout SECONDS for the whole machine (1000)
 #   --keep FILE       writes the machine's whole console there
 #
-# The verdict is what the machine writes to its console, since QEMU's exit
-# status says nothing. Exit status: 0 passed, 1 failed, 77 nothing could be
-# tested here (the reason is printed).
+# Exit status: see lib.sh.
 set -eu
 export LC_ALL=C
-cpu=neoverse-n1 timeout=270 keep=
-
-skip() {
-    echo "skip: $1"
-    exit 77
-}
+. "$(dirname "$0")/lib.sh"
+cpu=neoverse-n1 timeout=1000 keep=
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -56,61 +50,16 @@ for program; do
         skip "no $program (tools/cross-build makes it; make check does)"
 done
 
-work=$(mktemp -d)
-qemu=
-stop() {
-    [ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap stop EXIT
-trap 'exit 130' INT TERM
-
-root=$work/root
-mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" \
-    "$root/kernel/modules"
-cp "$busybox" "$root/bin/busybox"
-cp "$init" "$root/init"
+begin "$init" "$busybox"
 cp "$@" "$root/"
+take_modules "$dir/modules"
 cp "$dir/vmlinuz" "$root/kernel/vmlinuz"
-# what the guest's agent needs; the rest would only fill memory
-(cd "$dir/modules" && find . -name 'modules.*' -o -name '*virtio*.ko' \
-    -o -path '*/vmw_vsock/*.ko' -o -path '*/fs/fuse/*.ko' \
-    -o -path '*/fs/overlayfs/*.ko' -o -path '*/net/core/failover.ko' \
-    -o -name 'net_failover.ko' |
-    cpio -pdm --quiet "$root/kernel/modules")
-(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/initrd"
 
 # Time is a count of instructions (4 ns each): on a busy machine clocks that
 # go by the host's would interrupt an emulated processor, and the guests in
 # it, faster than they can answer.
-qemu-system-aarch64 -accel tcg,tb-size=256 -icount shift=2,sleep=off \
+run_machine "$name" "$timeout" "$keep" \
+    qemu-system-aarch64 -accel tcg,tb-size=256 -icount shift=2,sleep=off \
     -M virt,virtualization=on,gic-version=3 -cpu "$cpu" -smp 1 -m 1024 \
-    -nodefaults -no-user-config -display none -no-reboot -monitor none \
-    -serial "file:$work/console" -kernel "$dir/vmlinuz" \
-    -initrd "$work/initrd" \
-    -append "console=ttyAMA0 quiet mitigations=off panic=-1" \
-    >"$work/qemu.log" 2>&1 &
-qemu=$!
-left=$timeout
-while kill -0 "$qemu" 2>/dev/null; do
-    if [ "$left" -le 0 ]; then
-        echo "the machine did not end within $timeout s; its last lines:"
-        tail -n 20 "$work/console" 2>/dev/null || true
-        exit 1
-    fi
-    sleep 1
-    left=$((left - 1))
-done
-wait "$qemu" || { cat "$work/qemu.log"; exit 1; }
-qemu=
-[ -z "$keep" ] || cp "$work/console" "$keep"
-
-tr -d '\r' <"$work/console" >"$work/text"
-sed -n "/^$name: /p; /^FAIL/p; /^skip/p; /^[0-9]* passed, /p" "$work/text"
-if grep -q "^$name: all passed\$" "$work/text"; then
-    echo "ok - in $((timeout - left)) s"
-    exit 0
-fi
-echo "FAIL - the machine's last lines:"
-tail -n 30 "$work/text"
-exit 1
+    -kernel "$dir/vmlinuz" \
+    -append "console=ttyAMA0 quiet mitigations=off panic=-1"

@@ -12,23 +12,17 @@
 #                     or an unpacked linux-image package (boot/, lib/modules/)
 #   --conform FILE    a static conformance program: runs "FILE kvm"
 #   --squib FILE      a static squib: boots the same kernel as its guest
-#   --timeout SECONDS for the whole machine (120)
+#   --timeout SECONDS for the whole machine (1000)
 #   --no-npt          without nested paging, so with KVM's shadow pages
 #   --tests WORDS     only these conformance tests
 #   --keep FILE       writes the machine's whole console there
 #
-# The verdict is what the machine writes to its console, since QEMU's exit
-# status says nothing. Exit status: 0 passed, 1 failed, 77 nothing could be
-# tested here (the reason is printed).
+# Exit status: see lib.sh.
 set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
-conform= squib= timeout=120 npt=1 tests= keep= dir=
-
-skip() {
-    echo "skip: $1"
-    exit 77
-}
+. "$here/lib.sh"
+conform= squib= timeout=1000 npt=1 tests= keep= dir=
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -60,14 +54,14 @@ done
 [ -f "$modules/kernel/arch/x86/kvm/kvm-amd.ko" ] ||
     skip "no kvm-amd.ko in $dir"
 
-work=$(mktemp -d)
-qemu=
-stop() {
-    [ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap stop EXIT
-trap 'exit 130' INT TERM
+busybox=$(command -v busybox)
+if file=$(ldd "$busybox" 2>/dev/null) && [ -n "$file" ]; then
+    case $file in
+    *"not a dynamic"* | *"statically linked"*) ;;
+    *) skip "busybox is not static (package busybox-static)" ;;
+    esac
+fi
+begin "$here/init" "$busybox"
 
 # --- the kernel, unpacked -------------------------------------------------
 # QEMU enters an ELF image by PVH, which spares the emulated processor the
@@ -97,70 +91,25 @@ else
 fi
 
 # --- the machine's files ---------------------------------------------------
-root=$work/root
-mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" \
-    "$root/ko"
-cp "$(command -v busybox)" "$root/bin/busybox"
-if file=$(ldd "$root/bin/busybox" 2>/dev/null) && [ -n "$file" ]; then
-    case $file in
-    *"not a dynamic"* | *"statically linked"*) ;;
-    *) skip "busybox is not static (package busybox-static)" ;;
-    esac
-fi
-cp "$here/init" "$root/init"
-chmod 755 "$root/init"
+mkdir "$root/ko"
 cp "$modules/kernel/virt/lib/irqbypass.ko" \
     "$modules/kernel/arch/x86/kvm/kvm.ko" \
     "$modules/kernel/arch/x86/kvm/kvm-amd.ko" "$root/ko/"
 [ -z "$conform" ] || cp "$conform" "$root/conform"
 if [ -n "$squib" ]; then
     cp "$squib" "$root/squib"
-    mkdir -p "$root/kernel"
+    take_modules "$modules"
     if [ -f "$work/vmlinux" ]; then
         ln "$work/vmlinux" "$root/kernel/vmlinux"
     else
         cp "$vmlinuz" "$root/kernel/vmlinuz"
     fi
-    mkdir "$root/kernel/modules"
-    # what the guest's agent needs; the rest would only fill memory
-    (cd "$modules" && find . -name 'modules.*' -o -name '*virtio*.ko' \
-        -o -path '*/vmw_vsock/*.ko' -o -path '*/fs/fuse/*.ko' \
-        -o -path '*/fs/overlayfs/*.ko' -o -path '*/net/core/failover.ko' \
-        -o -name 'net_failover.ko' |
-        cpio -pdm --quiet "$root/kernel/modules")
 fi
-(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/initrd"
 
 # --- run --------------------------------------------------------------------
 # An unknown word with "=" on the command line is a variable of init.
 [ -z "$tests" ] || tests="tests=$(echo "$tests" | tr ' ' ,)"
-qemu-system-x86_64 -accel tcg,tb-size=256 -M q35 \
-    -cpu EPYC-v3,+svm,+npt -smp 1 -m 512 -nodefaults -no-user-config \
-    -display none -no-reboot -monitor none -serial "file:$work/console" \
-    -kernel "$image" -initrd "$work/initrd" \
-    -append "console=ttyS0 quiet mitigations=off panic=-1 npt=$npt $tests" \
-    >"$work/qemu.log" 2>&1 &
-qemu=$!
-left=$timeout
-while kill -0 "$qemu" 2>/dev/null; do
-    if [ "$left" -le 0 ]; then
-        echo "the machine did not end within $timeout s; its last lines:"
-        tail -n 20 "$work/console" 2>/dev/null || true
-        exit 1
-    fi
-    sleep 1
-    left=$((left - 1))
-done
-wait "$qemu" || { cat "$work/qemu.log"; exit 1; }
-qemu=
-[ -z "$keep" ] || cp "$work/console" "$keep"
-
-tr -d '\r' <"$work/console" >"$work/text"
-sed -n '/^nested: /p; /^FAIL/p; /^skip/p; /^[0-9]* passed, /p' "$work/text"
-if grep -q '^nested: all passed$' "$work/text"; then
-    echo "ok - in $((timeout - left)) s"
-    exit 0
-fi
-echo "FAIL - the machine's last lines:"
-tail -n 30 "$work/text"
-exit 1
+run_machine nested "$timeout" "$keep" \
+    qemu-system-x86_64 -accel tcg,tb-size=256 -M q35 \
+    -cpu EPYC-v3,+svm,+npt -smp 1 -m 512 -kernel "$image" \
+    -append "console=ttyS0 quiet mitigations=off panic=-1 npt=$npt $tests"

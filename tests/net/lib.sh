@@ -26,11 +26,10 @@ serve() { # address
     head -c $((mib * 1048576)) /dev/urandom >"$work/www/blob"
     echo small >"$work/www/small"
     for port in 38080 38081 38082 38083 38084 38085 38086 38087; do
-        "$busybox" httpd -f -p "$1:$port" -h "$work/www" 2>/dev/null &
-        started_pid=$!
-        sleep 0.5
-        kill -0 "$started_pid" 2>/dev/null && return
-        started_pid=
+        if file_server "$1" "$port"; then
+            started_pid=$server
+            return
+        fi
     done
     skip "no free port on $1"
 }
@@ -60,14 +59,11 @@ check_upload() { # what, address seen by the guest, options...
     exec 9<>"$work/open"
     "$busybox" nc -l -p "$up" >"$work/up" <"$work/open" 9>&- &
     listener=$!
-    sleep 0.5
+    eventually 30 tcp_listens "$up" || fail "$what" "nc does not listen"
     limited 120 "$SQUIB" run -q --backend "$backend" -m 256M "$@" -- \
         nc "$from" "$up" <"$work/www/blob" 9>&-
-    for i in 1 2 3 4 5 6 7 8 9 10; do
-        kill -0 "$listener" 2>/dev/null || break
-        sleep 0.2
-    done
-    kill "$listener" 2>/dev/null
+    # It ends with the connection, but it may have much to write still.
+    eventually 30 gone "$listener" || kill "$listener" 2>/dev/null
     if cmp -s "$work/up" "$work/www/blob"; then
         pass "$what"
     else

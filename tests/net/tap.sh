@@ -25,12 +25,10 @@ check_upload "$mib MiB up" 172.31.9.1 $guest
 "$SQUIB" run -q --backend "$backend" -m 512M $guest -- sh -c "
     wget -q -O /tmp/copy http://172.31.9.1:$port/blob
     httpd -p 80 -h /tmp
-    sleep 100" </dev/null >/dev/null 2>&1 &
+    sleep 10000" </dev/null >/dev/null 2>&1 &
 monitor=$!
 what="ping in"
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    "$busybox" ping -c 1 -W 1 172.31.9.2 >"$out" 2>&1 && break
-done
+eventually 60 "$busybox" ping -c 1 -W 1 172.31.9.2 >"$out" 2>&1
 if "$busybox" ping -c 3 -i 0.2 172.31.9.2 >"$out" 2>&1; then
     pass "$what"
 else
@@ -38,11 +36,7 @@ else
 fi
 
 what="$mib MiB back, in large segments"
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    "$busybox" wget -q -O "$work/back" http://172.31.9.2/copy 2>"$err" &&
-        break
-    sleep 1
-done
+eventually 60 "$busybox" wget -q -O "$work/back" http://172.31.9.2/copy 2>"$err"
 if ! cmp -s "$work/back" "$work/www/blob"; then
     fail "$what" "$(wc -c <"$work/back") bytes that differ"
 else

@@ -48,19 +48,23 @@ check_upload "$mib MiB up" 10.0.2.2 --net user
 
 # The helper while a guest sleeps: no new privileges, filtered system calls,
 # no descriptors but its own.
-"$SQUIB" run -q --backend "$backend" --net user -- sleep 60 \
+"$SQUIB" run -q --backend "$backend" --net user -- sleep 10000 \
     </dev/null >/dev/null 2>&1 &
 monitor=$!
 pid=
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    pid=$(pgrep -P "$monitor" -f squib-usernet) && break
-    sleep 0.5
-done
+has_helper() {
+    pid=$(pgrep -P "$monitor" -f squib-usernet)
+}
+# It shuts itself in when it has started.
+shut_in() {
+    grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$pid/status"
+}
+eventually 60 has_helper
 what="the helper is shut in"
 if [ -z "$pid" ]; then
     fail "$what" "there is none"
 else
-    sleep 0.5
+    eventually 30 shut_in
     : >"$out"
     cp "/proc/$pid/status" "$err"
     if ! grep -q '^NoNewPrivs:[[:space:]]*1$' "$err"; then
@@ -85,14 +89,17 @@ if [ -n "$pid" ]; then
         fail "$what" "it is gone"
     fi
 fi
-what="helpers end with their monitors"
 kill -KILL "$monitor" 2>/dev/null
-sleep 1
-if pgrep -P 1 -f "squib-usernet --fd 3" >"$out" 2>/dev/null &&
-    [ -n "$pid" ] && grep -qx "$pid" "$out"; then
-    fail "$what" "one is left"
-else
+what="helpers end with their monitors"
+"$SQUIB" run -q --backend "$backend" --net user -- sleep 10000 \
+    </dev/null >/dev/null 2>&1 &
+monitor=$!
+eventually 60 has_helper
+kill -KILL "$monitor" 2>/dev/null
+if [ -n "$pid" ] && eventually 30 gone "$pid"; then
     pass "$what"
+else
+    fail "$what" "one is left"
 fi
 
 squib_run --net lan -- true </dev/null

@@ -34,7 +34,7 @@
 #endif
 
 enum { CONTROL, INPUT, OUTPUT, ERRORS, PORTS };
-enum { WAIT_MS = 20000 };
+enum { WAIT_MS = 60000 };
 
 struct bytes {
     uint8_t *at;

@@ -372,6 +372,42 @@ static void test_boot(void **state)
     free(fdt);
 }
 
+/* The bus, and the frame that its functions' messages go to. */
+static void test_pci(void **state)
+{
+    static const uint32_t ranges[] = {
+        0x02000000, 0, SQ_ARM64_PCI_GPA, 0, SQ_ARM64_PCI_GPA, 0,
+        SQ_ARM64_PCI_LEN,
+    };
+    struct sq_arm64_entry entry;
+    struct squib_error err = {0};
+    struct machine m;
+    uint8_t *fdt = malloc(SQ_ARM64_FDT_MAX);
+    int node, frame;
+
+    (void)state;
+    assert_non_null(fdt);
+    machine_init(&m, 16 * MIB);
+    m.boot.device_count = 0;
+    m.boot.pci = true;
+    if (sq_arm64_boot_load(m.mem, &m.boot, &entry, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(squib_memory_read(m.mem, entry.fdt_gpa, fdt,
+                                       SQ_ARM64_FDT_MAX, &err), 0);
+    assert_int_equal(fdt_check_full(fdt, SQ_ARM64_FDT_MAX), 0);
+    frame = at(fdt, "/interrupt-controller@8000000/v2m@8020000");
+    assert_int_equal(cell(fdt, frame, "reg", 1), SQ_ARM64_MSI_GPA);
+    node = at(fdt, "/pcie@3d000000");
+    assert_int_equal(cell(fdt, node, "msi-parent", 0),
+                     cell(fdt, frame, "phandle", 0));
+    assert_int_equal(cell(fdt, node, "reg", 3), SQ_ARM64_ECAM_LEN);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(cell(fdt, node, "ranges", i), ranges[i]);
+    assert_true(fdt_path_offset(fdt, "/virtio_mmio@a000000") < 0);
+    machine_fini(&m);
+    free(fdt);
+}
+
 /* As many vCPUs and devices as there may be; MPIDR's second level. */
 static void test_large(void **state)
 {
@@ -406,7 +442,7 @@ static void expect_refused(struct machine *m, int code, const char *word)
 
     assert_int_equal(sq_arm64_boot_load(m->mem, &m->boot, &entry, &err),
                      code);
-    if (!strstr(err.text, word))
+    if (!strstr(err.text, word) || !strstr(err.text, "\n  do: "))
         fail_msg("%s", err.text);
 }
 
@@ -498,6 +534,8 @@ static void test_map(void **state)
     assert_true(gic.spis <= SQUIB_AARCH64_SPIS_MAX);
     assert_true(SQ_ARM64_VIRTIO_SPI + SQ_ARM64_VIRTIO_MAX <=
                 gic.spis - gic.msi_spis);
+    assert_true(SQ_ARM64_PCI_GPA + SQ_ARM64_PCI_LEN <= SQ_ARM64_ECAM_GPA);
+    assert_true(SQ_ARM64_ECAM_GPA + SQ_ARM64_ECAM_LEN <= SQ_ARM64_GICR_GPA);
 }
 
 int main(void)
@@ -508,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_lying_headers),
         cmocka_unit_test(test_boot),
+        cmocka_unit_test(test_pci),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_tree_does_not_fit),

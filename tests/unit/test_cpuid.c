@@ -13,6 +13,7 @@
 #include "arch/x86_64/cpu_template.h"
 #include "arch/x86_64/cpuid.h"
 #include "base/util.h"
+#include "core/backend.h"
 
 static const struct squib_x86_cpuid intel[] = {
     {.leaf = 0, .eax = 0x1f, .ebx = 0x756e6547, .ecx = 0x6c65746e,
@@ -268,27 +269,147 @@ static void test_template_of_the_software_cpu(void **state)
 
     (void)state;
     assert_non_null(soft);
-    assert_int_equal(sq_cpu_template_check(&t, soft, NULL), 0);
+    assert_int_equal(sq_cpu_template_resolve(&t, soft, NULL), 0);
     t.cpuid[0].mask = 1u << 25; /* AES can go */
-    assert_int_equal(sq_cpu_template_check(&t, soft, NULL), 0);
+    assert_int_equal(sq_cpu_template_resolve(&t, soft, NULL), 0);
     t.cpuid[0].mask = t.cpuid[0].value = 1u << 5; /* VMX cannot come */
-    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
+    assert_int_equal(sq_cpu_template_resolve(&t, soft, &err),
                      SQUIB_E_NOSUPPORT);
     assert_non_null(strstr(err.text, "bits 0x20 of register ecx of CPUID "
                            "leaf 0x1"));
     t.cpuid_count = 0;
     t.cap_count = 1;
-    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
+    assert_int_equal(sq_cpu_template_resolve(&t, soft, &err),
                      SQUIB_E_NOSUPPORT);
     t.cap_count = 0;
     t.name = SQ_CPU_T2A;
-    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
+    assert_int_equal(sq_cpu_template_resolve(&t, soft, &err),
                      SQUIB_E_NOSUPPORT);
     assert_non_null(strstr(err.text, "CPU vendor mismatched"));
+    /* Intel's apply to it, whatever their models. */
     t.name = SQ_CPU_T2;
-    assert_int_equal(sq_cpu_template_check(&t, soft, &err),
-                     SQUIB_E_NOSUPPORT);
-    assert_non_null(strstr(err.text, "CPU model is not permitted"));
+    assert_int_equal(sq_cpu_template_resolve(&t, soft, NULL), 0);
+    assert_int_equal(t.cpuid_count, 11);
+    t.name = SQ_CPU_C3;
+    assert_int_equal(sq_cpu_template_resolve(&t, soft, NULL), 0);
+}
+
+/* --- templates by name ------------------------------------------------- */
+
+#define SUB(l, s) .leaf = l, .subleaf = s, .has_subleaf = true
+#define ONES .eax = ~0u, .ebx = ~0u, .ecx = ~0u, .edx = ~0u
+
+/* Every bit is set, but for vendor and model. */
+static struct squib_x86_cpuid full[] = {
+    {.leaf = 0, .eax = 0x16, .ebx = 0x756e6547},
+    {.leaf = 1, .ebx = ~0u, .ecx = ~0u, .edx = ~0u},
+    {SUB(7, 0), ONES},
+    {SUB(0xd, 0), ONES},
+    {SUB(0xd, 1), ONES},
+    {.leaf = 0x80000001, ONES},
+    {.leaf = 0x80000008, ONES},
+};
+
+static uint64_t fake_caps(void)
+{
+    return SQUIB_CAP_VCPU_EXITS | SQUIB_CAP_HARDWARE;
+}
+
+static int fake_cpuid(struct squib_x86_cpuid *leaves, size_t *n,
+                      struct squib_error *err)
+{
+    (void)err;
+    memcpy(leaves, full, sizeof(full));
+    *n = SQ_ARRAY_LEN(full);
+    return 0;
+}
+
+static const struct squib_backend fake = {
+    .name = "fake",
+    .arch = SQUIB_ARCH_X86_64,
+    .caps = fake_caps,
+    .cpuid = fake_cpuid,
+};
+
+static void test_named_templates(void **state)
+{
+    enum { INTEL = 0x756e6547, AMD = 0x68747541 };
+    static const struct {
+        enum sq_cpu_name name;
+        uint32_t vendor, model;
+        const char *refused; /* or NULL, and what becomes of `full`: */
+        uint32_t leaf1[4], leaf7[4], ecx, edx, ebx;
+        uint64_t msr; /* of ones; 0: none */
+    } cases[] = {
+        {SQ_CPU_T2, INTEL, 0x50654, NULL,
+         {0x306f2, ~0u, 0xfffb3203, 0x179bffff},
+         {~0u, 0x001027eb, 0xbfbea0a1, 0xfffffee3},
+         0xdffffeff, 0xfbffffff, 0xfffffdff, 0},
+        {SQ_CPU_T2S, INTEL, 0x50657, NULL,
+         {0x306f2, ~0u, 0xfffb3203, 0x179bffff},
+         {~0u, 0x001027eb, 0xbfbea0a1, 0xfffffee3},
+         0xdffffeff, 0xfbffffff, 0xfffffdff, 0x0c0a0c4c},
+        {SQ_CPU_T2CL, INTEL, 0x606a6, NULL,
+         {0x306f2, ~0u, 0xfffb3203, 0x179bffff},
+         {~0u, 0x001027eb, 0xbfbea0a1, 0xfffffee3},
+         0xdffffe3f, 0xf83fffff, 0xfffffdff, 0x1d0ae1ff},
+        {SQ_CPU_T2A, AMD, 0xa00f11, NULL,
+         {0x306f2, ~0u, 0xfffb3203, 0x179bffff},
+         {~0u, 0x001027eb, 0xbfbea0a1, 0xfffffee3},
+         0xdffffe3b, 0xf9bfffff, 0xfffffdfe, 0},
+        {SQ_CPU_C3, INTEL, 0x50654, NULL,
+         {0x306e4, ~0u, 0xffbf22c3, 0x579bffff},
+         {~0u, 0x005022c3, 0xbfbeb7e1, 0xfffffff3},
+         0xfffffedf, 0xfbffffff, ~0u, 0},
+        {SQ_CPU_T2, AMD, 0xa00f11, "CPU vendor mismatched", {0}, {0}, 0, 0,
+         0, 0},
+        {SQ_CPU_T2A, INTEL, 0x50654, "CPU vendor mismatched", {0}, {0}, 0,
+         0, 0, 0},
+        {SQ_CPU_T2S, INTEL, 0x606a6, "CPU model is not permitted", {0}, {0},
+         0, 0, 0, 0},
+        {SQ_CPU_T2CL, INTEL, 0x50654, "CPU model is not permitted", {0}, {0},
+         0, 0, 0, 0},
+        {SQ_CPU_C3, INTEL, 0x806f8, "CPU model is not permitted", {0}, {0},
+         0, 0, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(cases); i++) {
+        static struct sq_cpu_template t;
+        static struct squib_x86_64_state st;
+        struct squib_x86_cpuid leaf[SQ_ARRAY_LEN(full)];
+        struct squib_error err = {0};
+        int rc;
+
+        t = (struct sq_cpu_template){.name = cases[i].name};
+        full[0].ebx = cases[i].vendor;
+        full[1].eax = cases[i].model;
+        rc = sq_cpu_template_resolve(&t, &fake, &err);
+        if (cases[i].refused) {
+            assert_int_equal(rc, SQUIB_E_NOSUPPORT);
+            assert_non_null(strstr(err.text, cases[i].refused));
+            continue;
+        }
+        if (rc)
+            fail_msg("%zu: %s", i, err.text);
+        memcpy(leaf, full, sizeof(leaf));
+        assert_int_equal(sq_cpu_template_cpuid(&t, leaf, SQ_ARRAY_LEN(leaf),
+                                               NULL), 0);
+        assert_memory_equal(&leaf[1].eax, cases[i].leaf1, 16);
+        assert_memory_equal(&leaf[2].eax, cases[i].leaf7, 16);
+        assert_int_equal(leaf[3].eax, 0xfffffd07);
+        assert_int_equal(leaf[4].eax, 0xfffffff1);
+        assert_int_equal(leaf[5].ecx, cases[i].ecx);
+        assert_int_equal(leaf[5].edx, cases[i].edx);
+        assert_int_equal(leaf[6].ebx, cases[i].ebx);
+        assert_int_equal(t.msr_count, cases[i].msr ? 1 : 0);
+        st.msr_count = 1;
+        st.msr[0].index = 0x10a;
+        st.msr[0].value = ~0ull;
+        assert_int_equal(sq_cpu_template_msrs(&t, &st, NULL), 0);
+        if (cases[i].msr)
+            assert_int_equal(st.msr[0].value, cases[i].msr);
+    }
 }
 
 int main(void)
@@ -301,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_template_changes),
         cmocka_unit_test(test_template_of_the_software_cpu),
+        cmocka_unit_test(test_named_templates),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

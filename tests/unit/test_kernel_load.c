@@ -836,6 +836,156 @@ static void test_files(void **state)
     free(elf);
 }
 
+/* --- compressed kernels, loaded piece by piece ------------------------- */
+
+enum { NOTE_LEN = 52, WIDE_DATA = (8 << 20) - 0x234,
+       WIDE_LEN = WIDE_DATA + DATA_LEN };
+
+/* The small vmlinux with its note in the text, as Linux has it, and its data
+ * far behind and across what is unpacked at a time. */
+static uint8_t *make_wide_elf(void)
+{
+    uint8_t *small = make_elf(true), *f = calloc(1, WIDE_LEN);
+
+    assert_non_null(f);
+    memcpy(f, small, TEXT_OFF + TEXT_LEN);
+    memcpy(f + TEXT_OFF + 0x1000, small + NOTE_OFF, NOTE_LEN);
+    memcpy(f + WIDE_DATA, small + DATA_OFF, DATA_LEN);
+    set_ph(f, 0, PH(p_offset), WIDE_DATA);
+    set_ph(f, 2, PH(p_offset), TEXT_OFF + 0x1000);
+    free(small);
+    return f;
+}
+
+/* Loads a file that stays packed until then, into `mib` MiB. */
+static int load_packed(const void *data, size_t len, uint64_t mib,
+                       struct squib_memory **mem, struct sq_x86_entry *entry,
+                       struct squib_error *err)
+{
+    char path[] = "/tmp/squib-test-XXXXXX";
+    struct sq_x86_kernel *k;
+    struct sq_x86_boot boot;
+    int fd = mkstemp(path), rc;
+
+    assert_true(fd >= 0);
+    close(fd);
+    write_file(path, data, len);
+    *mem = make_memory(mib);
+    *err = (struct squib_error){0};
+    rc = sq_x86_kernel_open_packed(path, &k, err);
+    assert_int_equal(unlink(path), 0);
+    if (rc)
+        return rc;
+    boot = boot_of(k);
+    rc = sq_x86_boot_load(*mem, &boot, entry, err);
+    sq_x86_kernel_close(k);
+    return rc;
+}
+
+static void expect_packed(const void *data, size_t len, const uint8_t *text,
+                          const uint8_t *contents)
+{
+    struct squib_memory *mem;
+    struct sq_x86_entry entry;
+    struct squib_error err;
+
+    if (load_packed(data, len, 64, &mem, &entry, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(entry.protocol, SQ_X86_PROTOCOL_PVH);
+    assert_int_equal(entry.rip, PVH_GPA);
+    assert_memory_equal(sq_memory_ptr(mem, TEXT_GPA, TEXT_LEN), text,
+                        TEXT_LEN);
+    assert_memory_equal(sq_memory_ptr(mem, DATA_GPA, DATA_LEN), contents,
+                        DATA_LEN);
+    squib_memory_free(mem);
+}
+
+static void expect_packed_bad(const void *data, size_t len, uint64_t mib,
+                              int code, const char *text)
+{
+    struct squib_memory *mem;
+    struct sq_x86_entry entry;
+    struct squib_error err;
+
+    assert_int_equal(load_packed(data, len, mib, &mem, &entry, &err), code);
+    if (!strstr(err.text, text) || !strstr(err.text, "\n  do: "))
+        fail_msg("\"%s\" does not contain \"%s\" and a remedy", err.text,
+                 text);
+    assert_int_equal(strncmp(err.text, "kernel ", 7), 0);
+    squib_memory_free(mem);
+}
+
+static uint8_t *pack_wide(size_t packer, const uint8_t *elf, uint32_t hint,
+                          size_t *total)
+{
+    uint8_t *buf = malloc(2 * WIDE_LEN), *bz;
+    size_t n;
+
+    assert_non_null(buf);
+    n = packers[packer].pack(elf, WIDE_LEN, buf, 2 * WIDE_LEN - 4);
+    if (!packers[packer].own_size) {
+        sq_st32(buf + n, hint);
+        n += 4;
+    }
+    bz = make_bzimage(buf, n, total);
+    free(buf);
+    return bz;
+}
+
+static void test_in_pieces(void **state)
+{
+    uint8_t *elf = make_wide_elf(), *small = make_elf(true);
+
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(packers); i++) {
+        size_t total;
+        uint8_t *bz = pack_wide(i, elf, WIDE_LEN, &total);
+
+        print_message("  %s\n", packers[i].name);
+        expect_packed(bz, total, elf + TEXT_OFF, elf + WIDE_DATA);
+        expect_packed_bad(bz, total, 18, SQUIB_E_RANGE, "it needs 19 MiB");
+        free(bz);
+        /* Its note is in no segment, which the pieces do not allow for. */
+        bz = packed_bzimage(i, &total, NULL);
+        expect_packed(bz, total, small + TEXT_OFF, small + DATA_OFF);
+        free(bz);
+    }
+    free(small);
+    free(elf);
+}
+
+static void test_bad_pieces(void **state)
+{
+    uint8_t *elf = make_wide_elf(), *bz;
+    size_t total;
+
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(packers); i++) {
+        bz = pack_wide(i, elf, WIDE_LEN + 1, &total);
+        if (!packers[i].own_size)
+            expect_packed_bad(bz, total, 64, SQUIB_E_FORMAT, "unpacks to");
+        /* What the stream would go on with is not in the payload. */
+        sq_st32(bz + 0x24c, sq_ld32(bz + 0x24c) / 2);
+        expect_packed_bad(bz, total, 64, SQUIB_E_FORMAT, "cannot unpack");
+        free(bz);
+    }
+    set_ph(elf, 0, PH(p_filesz), DATA_LEN + 1);
+    bz = pack_wide(0, elf, WIDE_LEN, &total);
+    expect_packed_bad(bz, total, 64, SQUIB_E_FORMAT, "truncated");
+    free(bz);
+    set_ph(elf, 0, PH(p_filesz), DATA_LEN);
+    set_ph(elf, 0, PH(p_paddr), 0x9000);
+    bz = pack_wide(0, elf, WIDE_LEN, &total);
+    expect_packed_bad(bz, total, 64, SQUIB_E_FORMAT, "below 1 MiB");
+    free(bz);
+    set_ph(elf, 0, PH(p_paddr), DATA_GPA);
+    sq_st64(elf + TEXT_OFF + 0x1000 + 40, DATA_GPA - 1); /* the PVH entry */
+    bz = pack_wide(0, elf, WIDE_LEN, &total);
+    expect_packed_bad(bz, total, 64, SQUIB_E_FORMAT, "PVH entry");
+    free(bz);
+    free(elf);
+}
+
 static void test_long_name(void **state)
 {
     struct squib_error err = {0};
@@ -866,7 +1016,7 @@ static void test_real_kernel(void **state)
         skip();
     }
     if (sq_x86_kernel_identify(path, &id, &err) ||
-        sq_x86_kernel_open(path, &k, &err))
+        sq_x86_kernel_open_packed(path, &k, &err))
         fail_msg("%s", err.text);
     print_message("  %s %s\n", id.release, id.packing);
     mem = make_memory(256);
@@ -895,6 +1045,8 @@ int main(void)
         cmocka_unit_test(test_linux64),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_in_pieces),
+        cmocka_unit_test(test_bad_pieces),
         cmocka_unit_test(test_long_name),
         cmocka_unit_test(test_real_kernel),
     };

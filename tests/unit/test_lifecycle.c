@@ -216,7 +216,7 @@ static int setup(void **state)
     f->spec->vcpus = 3;
     strcpy(f->spec->kernel, f->kernel);
     f->guard = (struct sq_timer){.fn = on_guard, .ctx = f};
-    sq_timer_arm(f->poller, &f->guard, sq_now_ns() + 20 * SECOND);
+    sq_timer_arm(f->poller, &f->guard, sq_now_ns() + 60 * SECOND);
     *state = f;
     return 0;
 }

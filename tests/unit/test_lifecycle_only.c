@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -24,7 +25,7 @@ struct fixture {
     struct sq_vcpu_metrics metrics;
     int stops, commands;
     enum sq_outcome_kind kind;
-    const char *text;
+    char text[800];
 };
 
 static void on_stop(void *ctx, enum sq_outcome_kind kind, const char *text)
@@ -33,7 +34,7 @@ static void on_stop(void *ctx, enum sq_outcome_kind kind, const char *text)
 
     f->stops++;
     f->kind = kind;
-    f->text = text;
+    snprintf(f->text, sizeof(f->text), "%s", text ? text : "");
 }
 
 static bool on_command(void *ctx, uint32_t index)

@@ -346,7 +346,7 @@ static void starts_a_helper(void **state)
     assert_int_equal(write(fd, script, strlen(script)), strlen(script));
     close(fd);
     assert_int_equal(sq_net_stream_spawn(path, 1400, false, &net, &err), 0);
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 6000; i++) {
         rc = net->ops->recv(net, &f);
         if (rc)
             break;
@@ -356,7 +356,7 @@ static void starts_a_helper(void **state)
     assert_memory_equal(f.data, "abc", 3);
     p.net = net;
     assert_int_equal(send_frame(&p, data, 20), SQ_NET_SENT);
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 6000; i++) {
         rc = net->ops->recv(net, &f);
         if (rc)
             break;

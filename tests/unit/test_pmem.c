@@ -18,7 +18,16 @@ struct fixture {
     struct guest g;
     char path[64];
     int fd;
+    unsigned losses;
 };
+
+static void note_loss(void *ctx, const struct sq_virtio_device *dev)
+{
+    struct fixture *f = ctx;
+
+    assert_ptr_equal(dev, f->g.dev);
+    f->losses++;
+}
 
 static void plug(struct fixture *f, bool read_only)
 {
@@ -27,6 +36,8 @@ static void plug(struct fixture *f, bool read_only)
         .read_only = read_only,
         .gpa = GPA,
         .poller = f->g.poller,
+        .lost = note_loss,
+        .lost_ctx = f,
     };
     struct sq_virtio_device *dev;
 
@@ -80,7 +91,7 @@ static void stop(void *ctx, uint64_t now_ns)
 
 static void wait_used(struct guest *g, unsigned n)
 {
-    uint64_t end = sq_now_ns() + 20000000000ull;
+    uint64_t end = sq_now_ns() + 60000000000ull;
     struct sq_timer t = {.fn = stop, .ctx = g->poller};
 
     while (guest_used_idx(g, 0) < n) {
@@ -239,6 +250,53 @@ static void lending(void **state)
     assert_int_equal(sq_memory_region_count(mem), 2);
 }
 
+/* Accesses of this thread stand for those of a vCPU. The device is made
+ * here: cmocka, too, sets handlers of signals, before each test. */
+static void cut_short(void **state)
+{
+    struct fixture *f = make(false);
+    struct guest *g = &f->g;
+    volatile char *at = sq_virtio_pmem_region(g->dev).hva;
+
+    at[LEN - 1] = 7;
+    assert_int_equal(request(g, 0, 4), 0);
+    assert_int_equal(ftruncate(f->fd, 8192), 0);
+    assert_int_equal(at[LEN - 1], 0);
+    at[LEN - 2] = 8; /* it is memory */
+    assert_int_equal(at[LEN - 2], 8);
+    at[8192] = 9;
+    assert_int_equal(at[4096], 'p'); /* and this is the file yet */
+    guest_pump(g);
+    assert_int_equal(f->losses, 1);
+    assert_true(guest_needs_reset(g));
+    assert_int_equal(atomic_load(&sq_virtio_pmem_counters(g->dev)->lost), 1);
+
+    guest_start(g, SQ_VIRTIO_F_COMMON, 64);
+    guest_pump(g);
+    assert_false(guest_needs_reset(g));
+    assert_int_equal(request(g, 0, 4), 1); /* nothing is kept */
+    assert_int_equal(ftruncate(f->fd, 0), 0);
+    assert_int_equal(at[4096], 0);
+    assert_int_equal(at[8192], 9);
+    assert_int_equal(request(g, 0, 4), 1);
+    assert_int_equal(f->losses, 1);
+    *state = f;
+    teardown(state);
+}
+
+/* A flush finds out before anybody touches what is gone. */
+static void cut_before_flush(void **state)
+{
+    struct fixture *f = *state;
+    volatile char *at = sq_virtio_pmem_region(f->g.dev).hva;
+
+    assert_int_equal(ftruncate(f->fd, 4096), 0);
+    assert_int_equal(request(&f->g, 0, 4), 1);
+    guest_pump(&f->g);
+    assert_true(guest_needs_reset(&f->g));
+    assert_int_equal(at[4096], 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -250,6 +308,8 @@ int main(void)
         T(floods_and_resets),
         T(bad_files),
         T(lending),
+        cmocka_unit_test(cut_short),
+        T(cut_before_flush),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

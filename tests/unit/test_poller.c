@@ -50,7 +50,7 @@ static int setup(void **state)
     assert_int_equal(sq_poller_new(&f->poller, NULL), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, f->pair), 0);
     f->guard = (struct sq_timer){.fn = on_guard, .ctx = f};
-    sq_timer_arm(f->poller, &f->guard, sq_now_ns() + 5000 * (uint64_t)MS);
+    sq_timer_arm(f->poller, &f->guard, sq_now_ns() + 60000 * (uint64_t)MS);
     *state = f;
     return 0;
 }

@@ -223,7 +223,7 @@ static int setup_machine(void **state)
     m->spec->vcpus = 3;
     strcpy(m->spec->kernel, m->kernel);
     m->guard = (struct sq_timer){.fn = on_guard, .ctx = m};
-    sq_timer_arm(m->poller, &m->guard, sq_now_ns() + 20 * SECOND);
+    sq_timer_arm(m->poller, &m->guard, sq_now_ns() + 60 * SECOND);
     *state = m;
     return 0;
 }
@@ -375,6 +375,52 @@ static void devices_answer(void **state)
                     now + 30);
 }
 
+/* A PCI bus: configuration space, and the frame for messages, which says
+ * which interrupts there are and takes them from vCPUs too. Nobody can tell
+ * the guest of devices that come and go. */
+static void pci_answers(void **state)
+{
+    static const struct squib_exit exits[] = {
+        {.kind = SQUIB_EXIT_MMIO,
+         .mmio = {.gpa = SQ_ARM64_ECAM_GPA, .len = 4}},
+        {.kind = SQUIB_EXIT_MMIO,
+         .mmio = {.gpa = SQ_ARM64_MSI_GPA + 8, .len = 4}},
+        {.kind = SQUIB_EXIT_MMIO,
+         .mmio = {.gpa = SQ_ARM64_MSI_GPA + 8, .len = 2}},
+        {.kind = SQUIB_EXIT_MMIO,
+         .mmio = {.gpa = SQ_ARM64_MSI_GPA + 0x40, .len = 4, .write = true,
+                  .data = {129}}},
+        {.kind = SQUIB_EXIT_MMIO,
+         .mmio = {.gpa = SQ_ARM64_MSI_GPA + 0x44, .len = 4, .write = true,
+                  .data = {130}}},
+        CALL(SYSTEM_OFF, 0),
+    };
+    struct machine *m = *state;
+    const struct squib_exit *answers = m->mock.vcpu[0].answers;
+    struct squib_error err = {0};
+    unsigned messages = 0;
+
+    m->spec->pci = true;
+    script(m, 0, exits, SQ_ARRAY_LEN(exits));
+    make(m);
+    assert_int_equal(sq_vmm_start(m->vmm, NULL), 0);
+    loop(m);
+    assert_int_not_equal(sq_ld32(answers[0].mmio.data), UINT32_MAX);
+    assert_int_equal(sq_ld32(answers[1].mmio.data), 128 << 16 | 128);
+    assert_int_equal(sq_ld16(answers[2].mmio.data), 0);
+    for (size_t i = 0; i < m->mock.event_count; i++) {
+        if (m->mock.events[i].kind != SQ_MOCK_MSI)
+            continue;
+        messages++;
+        assert_int_equal(m->mock.events[i].a, SQ_ARM64_MSI_GPA + 0x40);
+        assert_int_equal(m->mock.events[i].b, 129);
+    }
+    assert_int_equal(messages, 1);
+    assert_int_equal(sq_vmm_unplug(m->vmm, SQ_VIRTIO_ID_BLK, 0, &err),
+                     SQUIB_E_NOSUPPORT);
+    assert_non_null(strstr(err.text, "cannot be told of devices"));
+}
+
 /* --- the clock --------------------------------------------------------- */
 
 static int64_t fixed_now(void *ctx)
@@ -427,6 +473,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(reset_ends, setup_machine,
                                         teardown_machine),
         cmocka_unit_test_setup_teardown(devices_answer, setup_machine,
+                                        teardown_machine),
+        cmocka_unit_test_setup_teardown(pci_answers, setup_machine,
                                         teardown_machine),
         cmocka_unit_test(clock_can_be_set),
     };

@@ -23,6 +23,8 @@ static void enter(struct sq_x86_cpu *c, size_t k, bool global)
                                           .host = page,
                                           .gpa = GPA | global};
     c->tlb_used[1][0] |= 1ull << k;
+    if (!global)
+        c->tlb_local[1][0] |= 1ull << k;
 }
 
 static bool there(const struct sq_x86_cpu *c, size_t k)

@@ -33,7 +33,10 @@ enum mood {
     BAD_HEAD,      /* returns chains that it does not have */
     TWICE,         /* returns one two times */
     DIES,          /* at the first request for data */
+    SLOTS,         /* takes memory part by part, 12 of them */
 };
+
+#define MANY 12u
 
 struct back {
     pthread_t thread;
@@ -44,8 +47,8 @@ struct back {
     struct {
         uint64_t gpa, len, user;
         uint8_t *hva;
-    } region[8];
-    unsigned regions;
+    } region[MANY];
+    unsigned regions, tables, removed;
     uint64_t desc, used, avail;
     int kick, call;
     uint16_t seen;
@@ -154,20 +157,46 @@ static void answer(int fd, uint32_t request, const void *data, uint32_t len)
     (void)!write(fd, m, 12 + len);
 }
 
-static void take_table(struct back *b, const uint8_t *m, const int *fd)
+/* In the place of those from `first` on. */
+static void take_parts(struct back *b, const uint8_t *m, const int *fd,
+                       unsigned first)
 {
-    b->regions = sq_ld32(m);
-    for (unsigned i = 0; i < b->regions; i++) {
-        const uint8_t *r = m + 8 + 32 * i;
+    b->regions = first + sq_ld32(m);
+    for (unsigned i = first; i < b->regions; i++, fd++) {
+        const uint8_t *r = m + 8 + 32 * (i - first);
 
         b->region[i].gpa = sq_ld64(r);
         b->region[i].len = sq_ld64(r + 8);
         b->region[i].user = sq_ld64(r + 16);
         b->region[i].hva = mmap(NULL, sq_ld64(r + 8),
-                                PROT_READ | PROT_WRITE, MAP_SHARED, fd[i],
+                                PROT_READ | PROT_WRITE, MAP_SHARED, *fd,
                                 (off_t)sq_ld64(r + 24));
-        close(fd[i]);
+        close(*fd);
     }
+}
+
+static void add_part(struct back *b, const uint8_t *m, int fd)
+{
+    uint8_t table[40];
+
+    sq_st64(table, 1);
+    memcpy(table + 8, m + 8, 32);
+    assert_in_range(b->regions, 0, MANY - 1);
+    take_parts(b, table, &fd, b->regions);
+}
+
+static bool remove_part(struct back *b, const uint8_t *m)
+{
+    for (unsigned i = 0; i < b->regions; i++)
+        if (b->region[i].gpa == sq_ld64(m + 8) &&
+            b->region[i].len == sq_ld64(m + 16) &&
+            b->region[i].user == sq_ld64(m + 24)) {
+            munmap(b->region[i].hva, b->region[i].len);
+            b->region[i] = b->region[--b->regions];
+            b->removed++;
+            return true;
+        }
+    return false;
 }
 
 static void let_go(struct back *b)
@@ -194,6 +223,7 @@ static bool obey(struct back *b, int fd)
     };
     int fds[8] = {-1};
     uint32_t request, len;
+    bool refused = false;
     uint64_t value;
     struct cmsghdr *c;
 
@@ -220,7 +250,8 @@ static bool obey(struct back *b, int fd)
         answer(fd, b->mood == WRONG_ANSWER ? 15 : 1, out, 8);
         break;
     case 15:
-        sq_st64(out, b->mood == NO_CONFIG ? 8 : 8 | 1 << 9);
+        sq_st64(out, (b->mood == NO_CONFIG ? 8 : 8 | 1 << 9) |
+                         (b->mood == SLOTS ? 1 << 15 : 0));
         answer(fd, 15, out, 8);
         break;
     case 24:
@@ -230,13 +261,23 @@ static bool obey(struct back *b, int fd)
         break;
     case 11:
         answer(fd, 11, out, 8);
-        let_go(b);
+        if (b->mood != SLOTS)
+            let_go(b);
         close(b->kick);
         close(b->call);
         b->kick = b->call = -1;
         b->seen = 0;
         break;
-    case 5: take_table(b, body, fds); break;
+    case 5:
+        b->tables++;
+        take_parts(b, body, fds, 0);
+        break;
+    case 36:
+        sq_st64(out, MANY);
+        answer(fd, 36, out, 8);
+        break;
+    case 37: add_part(b, body, fds[0]); break;
+    case 38: refused = !remove_part(b, body); break;
     case 9:
         b->desc = sq_ld64(body + 8);
         b->used = sq_ld64(body + 16);
@@ -247,7 +288,7 @@ static bool obey(struct back *b, int fd)
     default: break;
     }
     if (sq_ld32(head + 4) & 8) { /* wants to know */
-        sq_st64(out, request == 5 && b->mood == REFUSES_TABLE);
+        sq_st64(out, refused || (request == 5 && b->mood == REFUSES_TABLE));
         answer(fd, request, out, 8);
     }
     return true;
@@ -354,7 +395,7 @@ static void offer_read(struct guest *g, uint64_t data_gpa, uint32_t len)
 /* Until so many are answered, or the device is broken. */
 static void wait_used(struct guest *g, uint16_t n)
 {
-    uint64_t end = sq_now_ns() + 10000000000u;
+    uint64_t end = sq_now_ns() + 60000000000u;
 
     while (guest_used_idx(g, 0) < n && !guest_needs_reset(g) &&
            sq_now_ns() < end) {
@@ -528,12 +569,98 @@ static void bad_service(void **state)
     }
 }
 
+static void add_windows(struct guest *g, unsigned n)
+{
+    void *hva;
+
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(
+            sq_memory_reserve(g->mem,
+                              (struct squib_range){(1ull << 32) + (i << 20),
+                                                   1u << 20},
+                              &hva, NULL),
+            0);
+}
+
+/* With its own the ring makes 12 of 2 and 9. */
+static void memory_part_by_part(void **state)
+{
+    struct back b;
+    struct guest *g = machine(&b, SLOTS);
+    const uint64_t last = (1ull << 32) + (8u << 20);
+
+    (void)state;
+    add_windows(g, 9);
+    assert_int_equal(sq_virtio_vhost_blk_check(g->dev, g->mem, NULL), 0);
+    sq_memory_show(g->mem, last, true);
+    for (int life = 0; life < 3; life++) {
+        guest_start(g, g->dev->features_offered, 16);
+        memset(guest_ptr(g, last, 8192), 0, 8192);
+        offer_read(g, last, 4096);
+        wait_used(g, 1);
+        assert_int_equal(*(uint8_t *)guest_ptr(g, STATUS, 1), 0);
+        assert_int_equal(*(uint8_t *)guest_ptr(g, last + 4095, 1), 0x5a);
+        assert_false(guest_needs_reset(g));
+    }
+    guest_write(g, R_STATUS, 0);
+    guest_pump(g);
+    assert_int_equal(b.tables, 0);
+    assert_int_equal(b.removed, 3 * MANY);
+    assert_int_equal(b.regions, 0);
+    machine_end(g, &b);
+}
+
+/* Where it all fits, one message does. */
+static void few_parts_in_a_table(void **state)
+{
+    struct back b;
+    struct guest *g = machine(&b, SLOTS);
+
+    (void)state;
+    guest_start(g, g->dev->features_offered, 16);
+    offer_read(g, DATA, 512);
+    wait_used(g, 1);
+    assert_int_equal(*(uint8_t *)guest_ptr(g, STATUS, 1), 0);
+    assert_int_equal(b.tables, 1);
+    machine_end(g, &b);
+}
+
+static void too_many_parts(void **state)
+{
+    static const struct {
+        enum mood mood;
+        unsigned fit;
+    } moods[] = {{GOOD, 5}, {SLOTS, 9}};
+    struct squib_error err = {0};
+    struct back b;
+
+    (void)state;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(moods); i++) {
+        struct guest *g = machine(&b, moods[i].mood);
+
+        add_windows(g, moods[i].fit);
+        assert_int_equal(sq_virtio_vhost_blk_check(g->dev, g->mem, NULL), 0);
+        assert_int_equal(
+            squib_memory_add(g->mem,
+                             (struct squib_range){1ull << 40, 1u << 20},
+                             NULL),
+            0);
+        assert_int_equal(sq_virtio_vhost_blk_check(g->dev, g->mem, &err),
+                         SQUIB_E_RANGE);
+        assert_non_null(strstr(err.text, "parts of memory at most"));
+        machine_end(g, &b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_pass), cmocka_unit_test(many_pieces),
         cmocka_unit_test(refusals),      cmocka_unit_test(pause_waits),
         cmocka_unit_test(bad_greetings), cmocka_unit_test(bad_service),
+        cmocka_unit_test(memory_part_by_part),
+        cmocka_unit_test(few_parts_in_a_table),
+        cmocka_unit_test(too_many_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,6 +157,7 @@ static void config_space(void **state)
     sq_bus_write(&f->g.bus, GUEST_MMIO + R_CONFIG + 7, (void *)"XY", 2);
     sq_bus_write(&f->g.bus, GUEST_MMIO + 0xfff, (void *)"X", 1);
     assert_int_equal(f->p->config_writes, 1);
+    assert_int_equal(atomic_load(&f->p->dev.counters.config_failed), 2);
     assert_memory_equal(f->p->dev.config, "aXYdefgh", 8);
     sq_virtio_config_changed(&f->p->dev);
     assert_int_equal(guest_read(&f->g, R_GENERATION), before + 1);
@@ -320,6 +321,7 @@ static void bad_queue_needs_reset(void **state)
         assert_int_equal(g->edges, 0); /* not before DRIVER_OK */
     }
     guest_start(g, SQ_VIRTIO_F_COMMON, 8); /* the way out */
+    assert_true(atomic_load(&f->p->dev.counters.activate_failed) > 0);
     assert_false(guest_needs_reset(g));
 }
 

@@ -50,15 +50,18 @@ static int check(const struct sq_arm64_boot *boot, struct squib_error *err)
     if (boot->vcpus < 1 || boot->vcpus > room)
         return sq_err_set(err, SQUIB_E_INVAL,
                           "%u vCPUs: the interrupt controller has room for "
-                          "1 to %u redistributors", boot->vcpus, room);
+                          "1 to %u redistributors"
+                          "\n  do: choose a number in between", boot->vcpus,
+                          room);
     if (len >= SQ_ARM64_CMDLINE_MAX)
         return sq_err_set(err, SQUIB_E_RANGE,
                           "the kernel command line has %zu bytes, at most %u "
-                          "are possible", len, SQ_ARM64_CMDLINE_MAX - 1);
+                          "are possible\n  do: give a shorter one", len,
+                          SQ_ARM64_CMDLINE_MAX - 1);
     if (boot->device_count > SQ_ARM64_VIRTIO_MAX)
         return sq_err_set(err, SQUIB_E_INVAL, "%zu devices: at most %u are "
-                          "possible", boot->device_count,
-                          SQ_ARM64_VIRTIO_MAX);
+                          "possible\n  do: give fewer, or use --pci",
+                          boot->device_count, SQ_ARM64_VIRTIO_MAX);
     return 0;
 }
 
@@ -96,8 +99,9 @@ static int load_initrd(struct squib_memory *mem,
     info->initrd_len = len;
     for (size_t i = 0; i < boot->initrd_parts && !rc; i++) {
         gpa = sq_align_up(gpa, 4);
-        rc = squib_memory_write(mem, gpa, boot->initrd[i].data,
-                                boot->initrd[i].len, err);
+        rc = sq_memory_load(mem, gpa, boot->initrd[i].data,
+                            boot->initrd[i].len,
+                            i == 0 && boot->initrd_mapped, err);
         gpa += boot->initrd[i].len;
     }
     return rc;

@@ -15,6 +15,7 @@
 
 #define PHANDLE_GIC 1u
 #define PHANDLE_CLOCK 2u
+#define PHANDLE_MSI 3u
 #define CLOCK_HZ 24000000u
 
 /* Interrupt specifiers of "arm,gic-v3": kind, number, trigger. */
@@ -23,6 +24,9 @@
 #define EDGE 1u
 #define LEVEL 4u
 #define GIC_MAINTENANCE_PPI 9u
+
+/* phys.hi of a PCI address: 32-bit memory (IEEE 1275, PCI binding). */
+#define PCI_MEMORY_32 0x02000000u
 
 struct tree {
     void *fdt;
@@ -164,7 +168,23 @@ static void cpus(struct tree *t, uint32_t n)
     end(t);
 }
 
-static void gic(struct tree *t)
+/* Where devices on PCI write their interrupts; which ones the frame says. */
+static void msi(struct tree *t)
+{
+    const uint64_t r[] = {SQ_ARM64_MSI_GPA, SQUIB_AARCH64_MSI_LEN};
+
+    cell(t, "#address-cells", 2);
+    cell(t, "#size-cells", 2);
+    flag(t, "ranges");
+    begin_at(t, "v2m", SQ_ARM64_MSI_GPA);
+    text(t, "compatible", "arm,gic-v2m-frame");
+    flag(t, "msi-controller");
+    reg(t, r, 2);
+    cell(t, "phandle", PHANDLE_MSI);
+    end(t);
+}
+
+static void gic(struct tree *t, bool with_msi)
 {
     const uint64_t r[] = {SQ_ARM64_GICD_GPA, SQUIB_AARCH64_GICD_LEN,
                           SQ_ARM64_GICR_GPA, SQ_ARM64_GICR_ROOM_LEN};
@@ -176,6 +196,29 @@ static void gic(struct tree *t)
     reg(t, r, SQ_ARRAY_LEN(r));
     interrupt(t, GIC_PPI, GIC_MAINTENANCE_PPI, LEVEL);
     cell(t, "phandle", PHANDLE_GIC);
+    if (with_msi)
+        msi(t);
+    end(t);
+}
+
+/* One bus. Functions have messages and no lines. */
+static void pci(struct tree *t)
+{
+    const uint64_t r[] = {SQ_ARM64_ECAM_GPA, SQ_ARM64_ECAM_LEN};
+    const uint32_t ranges[] = {PCI_MEMORY_32, 0, SQ_ARM64_PCI_GPA,
+                               0, SQ_ARM64_PCI_GPA, 0, SQ_ARM64_PCI_LEN};
+    const uint32_t buses[] = {0, 0};
+
+    begin_at(t, "pcie", SQ_ARM64_ECAM_GPA);
+    text(t, "compatible", "pci-host-ecam-generic");
+    text(t, "device_type", "pci");
+    cell(t, "#address-cells", 3);
+    cell(t, "#size-cells", 2);
+    reg(t, r, 2);
+    cells(t, "ranges", ranges, SQ_ARRAY_LEN(ranges));
+    cells(t, "bus-range", buses, SQ_ARRAY_LEN(buses));
+    cell(t, "msi-parent", PHANDLE_MSI);
+    flag(t, "dma-coherent");
     end(t);
 }
 
@@ -271,7 +314,7 @@ int sq_arm64_fdt_build(const struct sq_arm64_boot *boot,
     chosen(&t, boot, info);
     memory(&t, info);
     cpus(&t, boot->vcpus);
-    gic(&t);
+    gic(&t, boot->pci);
     timer(&t);
     if (boot->serial)
         serial(&t);
@@ -279,6 +322,8 @@ int sq_arm64_fdt_build(const struct sq_arm64_boot *boot,
         rtc(&t);
     if (boot->vmgenid)
         vmgenid(&t);
+    if (boot->pci)
+        pci(&t);
     for (size_t i = 0; i < boot->device_count; i++)
         virtio(&t, &boot->devices[i]);
     end(&t);

@@ -242,7 +242,8 @@ int sq_arm64_kernel_load(const struct sq_arm64_kernel *kernel,
                           (unsigned long long)((ram_end - SQ_ARM64_RAM_GPA) >>
                                                20));
     *out = (struct sq_arm64_image){.entry_gpa = at, .end_gpa = end};
-    return squib_memory_write(mem, at, kernel->image, kernel->image_len, err);
+    return sq_memory_load(mem, at, kernel->image, kernel->image_len,
+                          kernel->file.map && !kernel->unpacked.data, err);
 }
 
 int sq_arm64_kernel_identify(const char *path, struct sq_arm64_kernel_id *out,

@@ -7,7 +7,8 @@
  *   0x0900_0000  serial port, a 16550A with registers of one byte
  *   0x0901_0000  PL031 clock
  *   0x0a00_0000  virtio-mmio, one device each 4 KiB
- *   0x1000_0000  to 0x3dff_ffff: kept for PCI
+ *   0x1000_0000  memory of PCI functions
+ *   0x3d00_0000  PCI configuration space of bus 0
  *   0x3e00_0000  GICv3 redistributors (128 KiB a vCPU, up to 32). Nothing
  *                else in these 32 MiB: Hypervisor.framework claims the room
  *                of 256 for itself
@@ -48,7 +49,9 @@
 #define SQ_ARM64_VIRTIO_MAX 19u /* as many as on x86-64 */
 
 #define SQ_ARM64_PCI_GPA 0x10000000u
-#define SQ_ARM64_PCI_LEN 0x2e000000u
+#define SQ_ARM64_PCI_LEN 0x2d000000u
+#define SQ_ARM64_ECAM_GPA 0x3d000000u
+#define SQ_ARM64_ECAM_LEN 0x00100000u /* one bus */
 #define SQ_ARM64_BOOT_TIMER_GPA 0x40000000u
 
 #define SQ_ARM64_RAM_GPA 0x80000000ull

@@ -60,6 +60,7 @@ struct sq_arm64_boot {
      * boundary, as Linux allows for cpio archives. May be none. */
     const struct sq_arm64_blob *initrd;
     size_t initrd_parts;
+    bool initrd_mapped; /* the first part is a mapping of a file */
     const char *cmdline; /* NULL is "" */
     uint32_t vcpus;      /* 1 .. SQUIB_VCPUS_MAX */
     const struct sq_arm64_mmio_device *devices;
@@ -67,6 +68,7 @@ struct sq_arm64_boot {
     bool serial;  /* the 16550A is there */
     bool rtc;     /* the PL031 is there */
     bool vmgenid; /* an identifier at SQ_ARM64_VMGENID_GPA */
+    bool pci;     /* a PCI bus, whose messages go to the GIC's frame */
     /* 32 random bytes for the guest's random numbers and addresses, or
      * NULL. */
     const uint8_t *seed;

@@ -148,8 +148,9 @@ static int load_initrd(struct squib_memory *mem,
         int rc;
 
         at = sq_align_up(at, 4);
-        rc = squib_memory_write(mem, at, boot->initrd[i].data,
-                                boot->initrd[i].len, err);
+        rc = sq_memory_load(mem, at, boot->initrd[i].data,
+                            boot->initrd[i].len,
+                            i == 0 && boot->initrd_mapped, err);
         if (rc)
             return rc;
         at += boot->initrd[i].len;

@@ -97,8 +97,11 @@ static int check_features(struct squib_x86_cpuid *offered,
     return 0;
 }
 
-/* Firecracker's list of who may have which named template, as leaf 1 shows
- * them in EAX. */
+/* --- templates by name ------------------------------------------------- */
+
+/* Facts of Firecracker 1.17 (src/vmm/src/cpu_config/x86_64/
+ * static_cpu_templates): for which vendor's models a name is, as leaf 1
+ * shows them in EAX, and which bits it changes. */
 #define SKYLAKE 0x00050654u
 #define CASCADE_LAKE 0x00050657u
 #define ICE_LAKE 0x000606a6u
@@ -109,27 +112,83 @@ static int check_features(struct squib_x86_cpuid *offered,
 #define SIGNATURE_MASK 0x0fff0fffu
 
 static const struct {
-    const char *name;
     uint32_t vendor, model[3];
 } named[] = {
-    [SQ_CPU_C3] = {"C3", EBX_INTEL, {SKYLAKE, CASCADE_LAKE, ICE_LAKE}},
-    [SQ_CPU_T2] = {"T2", EBX_INTEL, {SKYLAKE, CASCADE_LAKE, ICE_LAKE}},
-    [SQ_CPU_T2S] = {"T2S", EBX_INTEL, {SKYLAKE, CASCADE_LAKE, 0}},
-    [SQ_CPU_T2CL] = {"T2CL", EBX_INTEL, {CASCADE_LAKE, ICE_LAKE, 0}},
-    [SQ_CPU_T2A] = {"T2A", EBX_AMD, {MILAN, 0, 0}},
+    [SQ_CPU_C3] = {EBX_INTEL, {SKYLAKE, CASCADE_LAKE, ICE_LAKE}},
+    [SQ_CPU_T2] = {EBX_INTEL, {SKYLAKE, CASCADE_LAKE, ICE_LAKE}},
+    [SQ_CPU_T2S] = {EBX_INTEL, {SKYLAKE, CASCADE_LAKE, 0}},
+    [SQ_CPU_T2CL] = {EBX_INTEL, {CASCADE_LAKE, ICE_LAKE, 0}},
+    [SQ_CPU_T2A] = {EBX_AMD, {MILAN, 0, 0}},
 };
 
-static int check_name(enum sq_cpu_name name, struct squib_x86_cpuid *leaves,
-                      size_t n, struct squib_error *err)
+#define C3 (1u << SQ_CPU_C3)
+#define T2 (1u << SQ_CPU_T2)
+#define T2S (1u << SQ_CPU_T2S)
+#define T2CL (1u << SQ_CPU_T2CL)
+#define T2A (1u << SQ_CPU_T2A)
+#define T2_ALL (T2 | T2S | T2CL | T2A)
+
+enum { EAX, EBX, ECX, EDX };
+
+static const struct {
+    uint32_t who; /* has this change */
+    struct sq_cpuid_change change;
+} named_cpuid[] = {
+    /* The model: an Ivy Bridge, or a Haswell, of servers. */
+    {C3, {0x1, 0, EAX, 0x0fff3fff, 0x000306e4}},
+    {T2_ALL, {0x1, 0, EAX, 0x0fff3fff, 0x000306f2}},
+    /* DTES64 MONITOR DS-CPL VMX TM2 CNXT-ID SDBG xTPR PDCM; then FMA MOVBE,
+     * or SMX EIST DCA */
+    {C3, {0x1, 0, ECX, 0x0040dd3c, 0}},
+    {T2_ALL, {0x1, 0, ECX, 0x0004cdfc, 0}},
+    /* MCE and MTRR are there; PSN DS ACPI SS TM PBE (and IA64) are not. */
+    {C3, {0x1, 0, EDX, 0xa8641080, 0x00001080}},
+    {T2_ALL, {0x1, 0, EDX, 0xe8641080, 0x00001080}},
+    /* No AVX-512 and MPX, SGX, TSX, RDT, PT, ADX, RDSEED, SHA, CLWB; in C3
+     * no AVX2, BMI, INVPCID either, in the others ERMS for certain. */
+    {C3, {0x7, 0, EBX, 0xffafdd3c, 0}},
+    {T2_ALL, {0x7, 0, EBX, 0xffefda14, 0x00000200}},
+    /* AVX-512, UMIP, PKU, LA57, RDPID, SGX_LC; GFNI VAES VPCLMULQDQ */
+    {C3, {0x7, 0, ECX, 0x4041481e, 0}},
+    {T2_ALL, {0x7, 0, ECX, 0x40415f5e, 0}},
+    {C3, {0x7, 0, EDX, 0x0000000c, 0}},
+    {T2_ALL, {0x7, 0, EDX, 0x0000011c, 0}},
+    /* XSAVE: no state of MPX, AVX-512, PKRU; no XSAVEC, XGETBV(1), XSAVES */
+    {C3 | T2_ALL, {0xd, 0, EAX, 0x000002f8, 0}},
+    {C3 | T2_ALL, {0xd, 1, EAX, 0x0000000e, 0}},
+    /* PREFETCHW, then LZCNT, MONITORX, what only AMD has */
+    {C3, {0x80000001, 0, ECX, 0x00000120, 0}},
+    {T2 | T2S, {0x80000001, 0, ECX, 0x20000100, 0}},
+    {T2CL, {0x80000001, 0, ECX, 0x200001c0, 0}},
+    {T2A, {0x80000001, 0, ECX, 0x200001c4, 0}},
+    /* 1 GiB pages, and again what only AMD has */
+    {C3 | T2 | T2S, {0x80000001, 0, EDX, 0x04000000, 0}},
+    {T2CL, {0x80000001, 0, EDX, 0x07c00000, 0}},
+    {T2A, {0x80000001, 0, EDX, 0x06400000, 0}},
+    /* WBNOINVD; and for T2A how AMD restricts speculation */
+    {T2 | T2S | T2CL, {0x80000008, 0, EBX, 0x00000200, 0}},
+    {T2A, {0x80000008, 0, EBX, 0x001c0205, 0x001c0004}},
+};
+
+static const struct {
+    uint32_t who;
+    struct sq_msr_change change;
+} named_msr[] = {
+    /* IA32_ARCH_CAPABILITIES: the same on both models; what KVM passes on */
+    {T2S, {0x10a, ~0ull, 0x0c0a0c4c}},
+    {T2CL, {0x10a, 0xffffffffe2f51e00, 0}},
+};
+
+static int check_name(enum sq_cpu_name name, bool hardware,
+                      struct squib_x86_cpuid *leaves, size_t n,
+                      struct squib_error *err)
 {
     static const char before[] = "Failed to get CPU template: ";
     const struct squib_x86_cpuid *vendor = find(leaves, n, 0, 0);
     const struct squib_x86_cpuid *model = find(leaves, n, 1, 0);
     uint32_t eax = model ? model->eax & SIGNATURE_MASK : 0;
-    bool fits = false;
+    bool fits = !hardware; /* of a software CPU there is but one model */
 
-    if (name == SQ_CPU_NO_NAME)
-        return 0;
     if (!vendor || vendor->ebx != named[name].vendor)
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "%sCPU vendor mismatched "
                           "between actual CPU and CPU template.", before);
@@ -139,15 +198,29 @@ static int check_name(enum sq_cpu_name name, struct squib_x86_cpuid *leaves,
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "%sThe current CPU model "
                           "is not permitted to apply the CPU template.",
                           before);
-    return sq_err_set(err, SQUIB_E_NOSUPPORT, "%ssquib has no template %s"
-                      "\n  do: give its contents with PUT /cpu-config",
-                      before, named[name].name);
+    return 0;
 }
 
-int sq_cpu_template_check(const struct sq_cpu_template *t,
-                          const struct squib_backend *backend,
-                          struct squib_error *err)
+_Static_assert(SQ_ARRAY_LEN(named_cpuid) <= SQ_CPU_CPUID_MAX &&
+                   SQ_ARRAY_LEN(named_msr) <= SQ_CPU_MSRS_MAX,
+               "a template has room for what a name stands for");
+
+static void expand(struct sq_cpu_template *t)
 {
+    t->cpuid_count = t->msr_count = 0;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(named_cpuid); i++)
+        if (named_cpuid[i].who & 1u << t->name)
+            t->cpuid[t->cpuid_count++] = named_cpuid[i].change;
+    for (size_t i = 0; i < SQ_ARRAY_LEN(named_msr); i++)
+        if (named_msr[i].who & 1u << t->name)
+            t->msr[t->msr_count++] = named_msr[i].change;
+}
+
+int sq_cpu_template_resolve(struct sq_cpu_template *t,
+                            const struct squib_backend *backend,
+                            struct squib_error *err)
+{
+    bool hardware = squib_backend_caps(backend) & SQUIB_CAP_HARDWARE;
     struct squib_x86_cpuid offered[SQUIB_X86_CPUID_MAX],
         wanted[SQUIB_X86_CPUID_MAX];
     size_t n = SQUIB_X86_CPUID_MAX;
@@ -165,14 +238,16 @@ int sq_cpu_template_check(const struct sq_cpu_template *t,
             return sq_err_set(err, SQUIB_E_NOSUPPORT, "Kvm error: Missing "
                               "KVM capabilities: %#x", t->cap[i]);
     rc = squib_backend_cpuid(backend, offered, &n, err);
-    if (!rc)
-        rc = check_name(t->name, offered, n, err);
+    if (!rc && t->name != SQ_CPU_NO_NAME) {
+        rc = check_name(t->name, hardware, offered, n, err);
+        expand(t);
+    }
     if (rc)
         return rc;
     for (size_t i = 0; i < n; i++)
         wanted[i] = offered[i];
     rc = sq_cpu_template_cpuid(t, wanted, n, err);
-    if (!rc && !(squib_backend_caps(backend) & SQUIB_CAP_HARDWARE))
+    if (!rc && !hardware)
         rc = check_features(offered, wanted, n, err);
     return rc;
 }

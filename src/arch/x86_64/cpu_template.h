@@ -53,10 +53,11 @@ struct sq_cpu_template {
 };
 
 /* Whether the backend can have such a CPU: name, capabilities and CPUID.
- * Errors: SQUIB_E_NOSUPPORT with upstream's words where it has any. */
-int sq_cpu_template_check(const struct sq_cpu_template *t,
-                          const struct squib_backend *backend,
-                          struct squib_error *err);
+ * What a name stands for is filled in. Errors: SQUIB_E_NOSUPPORT with
+ * upstream's words where it has any. */
+int sq_cpu_template_resolve(struct sq_cpu_template *t,
+                            const struct squib_backend *backend,
+                            struct squib_error *err);
 
 /* Changes the backend's leaves[n]. Errors: SQUIB_E_NOSUPPORT (there is no
  * such leaf). */

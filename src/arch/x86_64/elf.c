@@ -144,8 +144,17 @@ static bool in_file_part(const struct sq_elf *elf, uint64_t gpa)
     return false;
 }
 
-int sq_elf_parse(const uint8_t *data, size_t len, struct sq_elf *out,
-                 struct squib_error *err)
+static void add_note(const Elf64_Phdr *ph, struct sq_elf *out)
+{
+    if (out->note_count == SQ_ELF_NOTES_MAX)
+        return;
+    out->note[out->note_count].off = ph->p_offset;
+    out->note[out->note_count++].len = ph->p_filesz;
+}
+
+/* Headers lie within the `len` bytes of data, all else within `file_len`. */
+static int parse(const uint8_t *data, size_t len, uint64_t file_len,
+                 struct sq_elf *out, struct squib_error *err)
 {
     Elf64_Ehdr eh;
     uint64_t end;
@@ -181,12 +190,13 @@ int sq_elf_parse(const uint8_t *data, size_t len, struct sq_elf *out,
             continue;
         if (ph.p_memsz == 0 && ph.p_filesz == 0)
             continue;
-        if (sq_add_overflow(ph.p_offset, ph.p_filesz, &end) || end > len)
+        if (sq_add_overflow(ph.p_offset, ph.p_filesz, &end) ||
+            end > file_len)
             return truncated(len, end, err);
         if (ph.p_type == PT_LOAD)
             rc = add_segment(&ph, out, err);
-        else if (!out->pvh_gpa)
-            find_pvh(data + ph.p_offset, ph.p_filesz, out);
+        else
+            add_note(&ph, out);
         if (rc)
             return rc;
     }
@@ -194,13 +204,42 @@ int sq_elf_parse(const uint8_t *data, size_t len, struct sq_elf *out,
         return sq_err_set(err, SQUIB_E_FORMAT,
                           "it has nothing to load (no PT_LOAD segment)"
                           "\n  do: give a Linux vmlinux or bzImage");
+    if (in_file_part(out, eh.e_entry))
+        out->entry_gpa = eh.e_entry;
+    return 0;
+}
+
+int sq_elf_parse_head(const uint8_t *data, size_t len, struct sq_elf *out,
+                      struct squib_error *err)
+{
+    return parse(data, len, UINT64_MAX, out, err);
+}
+
+void sq_elf_note(struct sq_elf *out, const uint8_t *data, size_t len)
+{
+    if (!out->pvh_gpa)
+        find_pvh(data, len, out);
+}
+
+int sq_elf_finish(struct sq_elf *out, struct squib_error *err)
+{
     if (out->pvh_gpa && !in_file_part(out, out->pvh_gpa))
         return sq_err_set(err, SQUIB_E_FORMAT,
                           "its PVH entry %#llx is in none of its segments%s",
                           (unsigned long long)out->pvh_gpa, do_copy_again);
-    if (in_file_part(out, eh.e_entry))
-        out->entry_gpa = eh.e_entry;
     return 0;
+}
+
+int sq_elf_parse(const uint8_t *data, size_t len, struct sq_elf *out,
+                 struct squib_error *err)
+{
+    int rc = parse(data, len, len, out, err);
+
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < out->note_count; i++)
+        sq_elf_note(out, data + out->note[i].off, (size_t)out->note[i].len);
+    return sq_elf_finish(out, err);
 }
 
 /* Offsets of the 32-bit headers (System V ABI, figures 4-3 and 5-1). */

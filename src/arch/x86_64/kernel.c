@@ -17,15 +17,6 @@
 
 #define WANTED "a vmlinux or bzImage"
 
-struct sq_x86_kernel {
-    struct sq_kernelfile file;
-    struct sq_unpacked unpacked;
-    const uint8_t *image; /* the ELF file: in `file` or `unpacked` */
-    size_t image_len;
-    struct sq_elf elf;
-    bool multiboot;
-};
-
 /* Where the ELF file is within a kernel file. */
 struct packing {
     enum sq_x86_kernel_kind kind;
@@ -34,6 +25,16 @@ struct packing {
     const struct sq_unpack_format *format; /* NULL: not compressed */
     size_t size_hint;                      /* 0: unknown */
     char release[SQ_RELEASE_LEN];
+};
+
+struct sq_x86_kernel {
+    struct sq_kernelfile file;
+    struct packing packing;
+    struct sq_unpacked unpacked;
+    const uint8_t *image; /* the ELF file: in `file` or `unpacked`; */
+    size_t image_len;     /* NULL: still packed */
+    struct sq_elf elf;
+    bool multiboot;
 };
 
 const char *sq_x86_kernel_name(const struct sq_x86_kernel *kernel)
@@ -146,17 +147,21 @@ static int unpack(struct sq_x86_kernel *k, const struct packing *p,
     return 0;
 }
 
-/* Takes k->file apart into k->image and k->elf. */
-static int kernel_parse(struct sq_x86_kernel *k, struct squib_error *err)
+/* Takes k->file apart into k->image and k->elf; what is compressed stays so
+ * if it may. */
+static int kernel_parse(struct sq_x86_kernel *k, bool may_stay_packed,
+                        struct squib_error *err)
 {
     struct squib_error e = {0};
-    struct packing p;
-    int rc = packing_find(k->file.data, k->file.len, &p, &e);
+    struct packing *p = &k->packing;
+    int rc = packing_find(k->file.data, k->file.len, p, &e);
 
-    k->image = p.data;
-    k->image_len = p.len;
-    if (!rc && p.format) {
-        rc = unpack(k, &p, &e);
+    if (!rc && p->format && may_stay_packed)
+        return 0;
+    k->image = p->data;
+    k->image_len = p->len;
+    if (!rc && p->format) {
+        rc = unpack(k, p, &e);
         if (rc == SQUIB_E_FORMAT)
             strncat(e.text, "\n  do: copy or download it again",
                     sizeof(e.text) - strlen(e.text) - 1);
@@ -183,8 +188,8 @@ static int kernel_new(struct sq_x86_kernel **out, struct squib_error *err)
     return 0;
 }
 
-int sq_x86_kernel_open(const char *path, struct sq_x86_kernel **out,
-                       struct squib_error *err)
+static int kernel_open(const char *path, bool may_stay_packed,
+                       struct sq_x86_kernel **out, struct squib_error *err)
 {
     struct sq_x86_kernel *k;
     int rc = kernel_new(&k, err);
@@ -193,13 +198,25 @@ int sq_x86_kernel_open(const char *path, struct sq_x86_kernel **out,
         return rc;
     rc = sq_kernelfile_open(&k->file, path, WANTED, err);
     if (!rc)
-        rc = kernel_parse(k, err);
+        rc = kernel_parse(k, may_stay_packed, err);
     if (rc) {
         sq_x86_kernel_close(k);
         return rc;
     }
     *out = k;
     return 0;
+}
+
+int sq_x86_kernel_open(const char *path, struct sq_x86_kernel **out,
+                       struct squib_error *err)
+{
+    return kernel_open(path, false, out, err);
+}
+
+int sq_x86_kernel_open_packed(const char *path, struct sq_x86_kernel **out,
+                              struct squib_error *err)
+{
+    return kernel_open(path, true, out, err);
 }
 
 int sq_x86_kernel_from_bytes(const char *name, const void *data, size_t len,
@@ -212,7 +229,7 @@ int sq_x86_kernel_from_bytes(const char *name, const void *data, size_t len,
     if (rc)
         return rc;
     sq_kernelfile_bytes(&k->file, name, data, len);
-    rc = kernel_parse(k, err);
+    rc = kernel_parse(k, false, err);
     if (rc) {
         sq_x86_kernel_close(k);
         return rc;
@@ -230,6 +247,8 @@ void sq_x86_kernel_close(struct sq_x86_kernel *kernel)
     free(kernel);
 }
 
+/* --- loading ------------------------------------------------------------ */
+
 /* Whether the tables of the boot protocol leave this range alone. */
 static bool is_free(const struct sq_x86_kernel *k,
                     const struct sq_elf_segment *seg)
@@ -239,46 +258,193 @@ static bool is_free(const struct sq_x86_kernel *k,
             seg->gpa + seg->mem_len <= SQ_X86_MPTABLE_GPA);
 }
 
-int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
-                       struct squib_memory *mem, uint64_t ram_end,
-                       struct sq_x86_image *out, struct squib_error *err)
+static uint64_t end_of(const struct sq_elf *elf)
 {
-    const struct sq_elf *elf = &kernel->elf;
     const struct sq_elf_segment *last = &elf->seg[elf->count - 1];
-    uint64_t end = last->gpa + last->mem_len;
+
+    return last->gpa + last->mem_len;
+}
+
+/* Whether all segments have a place in the VM. */
+static int check_places(const struct sq_x86_kernel *k,
+                        const struct sq_elf *elf, uint64_t ram_end,
+                        struct squib_error *err)
+{
+    uint64_t end = end_of(elf);
 
     for (size_t i = 0; i < elf->count; i++)
-        if (!is_free(kernel, &elf->seg[i]))
+        if (!is_free(k, &elf->seg[i]))
             return sq_err_set(err, SQUIB_E_FORMAT,
                               "kernel %s: it wants to be loaded at %#llx, "
                               "but below 1 MiB lie the boot tables"
                               "\n  do: link it to 1 MiB or above",
-                              kernel->file.name,
+                              k->file.name,
                               (unsigned long long)elf->seg[i].gpa);
     if (end > ram_end)
         return sq_err_set(err, SQUIB_E_RANGE,
                           "kernel %s: it needs %llu MiB, the VM has %llu"
-                          "\n  do: give the VM more memory", kernel->file.name,
+                          "\n  do: give the VM more memory", k->file.name,
                           (unsigned long long)((end + 0xfffff) >> 20),
                           (unsigned long long)(ram_end >> 20));
-    for (size_t i = 0; i < elf->count; i++) {
-        const struct sq_elf_segment *seg = &elf->seg[i];
-        int rc = squib_memory_write(mem, seg->gpa,
-                                    kernel->image + seg->off, seg->file_len,
-                                    err);
+    return 0;
+}
 
-        if (rc)
-            return rc;
-    }
+static void describe(const struct sq_x86_kernel *k, const struct sq_elf *elf,
+                     struct sq_x86_image *out)
+{
     *out = (struct sq_x86_image){
         .entry_gpa = elf->entry_gpa,
         .pvh_gpa = elf->pvh_gpa,
         .start_gpa = elf->seg[0].gpa,
-        .end_gpa = end,
-        .multiboot = kernel->multiboot,
+        .end_gpa = end_of(elf),
+        .multiboot = k->multiboot,
     };
+}
+
+static int load_image(const struct sq_x86_kernel *k, struct squib_memory *mem,
+                      uint64_t ram_end, struct sq_x86_image *out,
+                      struct squib_error *err)
+{
+    const struct sq_elf *elf = &k->elf;
+    bool mapped = k->file.map && !k->unpacked.data;
+    int rc = check_places(k, elf, ram_end, err);
+
+    for (size_t i = 0; i < elf->count && !rc; i++)
+        rc = sq_memory_load(mem, elf->seg[i].gpa,
+                            k->image + elf->seg[i].off,
+                            elf->seg[i].file_len, mapped, err);
+    if (!rc)
+        describe(k, elf, out);
+    return rc;
+}
+
+/* A compressed kernel on its way into guest memory. */
+struct stream {
+    const struct sq_x86_kernel *k;
+    struct squib_memory *mem;
+    uint64_t ram_end;
+    struct squib_error *err;
+    struct sq_elf elf;
+    uint64_t len; /* of what was unpacked so far */
+    bool odd; /* not what this is for */
+    int rc;
+};
+
+/* The part of guest memory that this part of the file is loaded to, or 0. */
+static uint64_t loaded_at(const struct sq_elf *elf, uint64_t off,
+                          uint64_t len)
+{
+    for (size_t i = 0; i < elf->count; i++) {
+        const struct sq_elf_segment *seg = &elf->seg[i];
+
+        if (off >= seg->off && len <= seg->file_len &&
+            off - seg->off <= seg->file_len - len)
+            return seg->gpa + (off - seg->off);
+    }
     return 0;
 }
+
+/* With the first piece. Notes are read where they were loaded to. */
+static void stream_begin(struct stream *s, const uint8_t *data, size_t len)
+{
+    s->odd = !sq_elf_is(data, len) || sq_multiboot_is(data, len) ||
+             sq_elf_parse_head(data, len, &s->elf, NULL);
+    for (size_t i = 0; i < s->elf.note_count; i++)
+        if (!loaded_at(&s->elf, s->elf.note[i].off, s->elf.note[i].len))
+            s->odd = true;
+    if (!s->odd)
+        s->rc = check_places(s->k, &s->elf, s->ram_end, s->err);
+}
+
+static bool stream_take(void *ctx, const uint8_t *data, size_t len,
+                        size_t used)
+{
+    struct stream *s = ctx;
+
+    if (s->len == 0)
+        stream_begin(s, data, len);
+    if (s->len + len > SQ_UNPACK_MAX)
+        s->odd = true;
+    for (size_t i = 0; i < s->elf.count && !s->odd && !s->rc; i++) {
+        const struct sq_elf_segment *seg = &s->elf.seg[i];
+        uint64_t from = seg->off > s->len ? seg->off : s->len;
+        uint64_t to = seg->off + seg->file_len;
+
+        if (to > s->len + len)
+            to = s->len + len;
+        if (from < to)
+            s->rc = sq_memory_load(s->mem, seg->gpa + (from - seg->off),
+                                   data + (from - s->len), to - from, false,
+                                   s->err);
+    }
+    s->len += len;
+    if (s->k->file.map)
+        sq_memory_forget_file(s->k->file.map, s->k->packing.data + used);
+    return !s->odd && !s->rc;
+}
+
+/* Whether everything that the headers promised was there. */
+static bool stream_complete(const struct stream *s)
+{
+    const struct packing *p = &s->k->packing;
+
+    for (size_t i = 0; i < s->elf.count; i++)
+        if (s->elf.seg[i].off + s->elf.seg[i].file_len > s->len)
+            return false;
+    return !p->size_hint || p->size_hint == s->len;
+}
+
+static int stream_finish(struct stream *s)
+{
+    for (size_t i = 0; i < s->elf.note_count; i++) {
+        uint64_t len = s->elf.note[i].len;
+        const uint8_t *note = sq_memory_ptr(
+            s->mem, loaded_at(&s->elf, s->elf.note[i].off, len), len);
+
+        if (note)
+            sq_elf_note(&s->elf, note, (size_t)len);
+    }
+    return sq_elf_finish(&s->elf, NULL);
+}
+
+/* Unpacked as a whole, which says what is wrong with it. */
+static int load_whole(const struct sq_x86_kernel *k, struct squib_memory *mem,
+                      uint64_t ram_end, struct sq_x86_image *out,
+                      struct squib_error *err)
+{
+    struct sq_x86_kernel *whole;
+    int rc = sq_x86_kernel_from_bytes(k->file.name, k->file.data,
+                                      k->file.len, &whole, err);
+
+    if (rc)
+        return rc;
+    rc = load_image(whole, mem, ram_end, out, err);
+    sq_x86_kernel_close(whole);
+    return rc;
+}
+
+int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
+                       struct squib_memory *mem, uint64_t ram_end,
+                       struct sq_x86_image *out, struct squib_error *err)
+{
+    const struct packing *p = &kernel->packing;
+    struct stream s = {.k = kernel, .mem = mem, .ram_end = ram_end,
+                       .err = err};
+    const struct sq_unpack_sink sink = {stream_take, &s};
+    int rc;
+
+    if (kernel->image)
+        return load_image(kernel, mem, ram_end, out, err);
+    rc = sq_unpack_pieces(p->format, p->data, p->len, &sink, NULL);
+    if (s.rc)
+        return s.rc;
+    if (rc || !stream_complete(&s) || stream_finish(&s))
+        return load_whole(kernel, mem, ram_end, out, err);
+    describe(kernel, &s.elf, out);
+    return 0;
+}
+
+/* --- for other purposes ------------------------------------------------- */
 
 int sq_x86_kernel_identify(const char *path, struct sq_x86_kernel_id *out,
                            struct squib_error *err)
@@ -297,7 +463,7 @@ int sq_x86_kernel_identify(const char *path, struct sq_x86_kernel_id *out,
             sq_err_prefix(&e, "kernel %s: ", k->file.name);
     }
     if (!rc && (p.kind != SQ_X86_KERNEL_BZIMAGE || !p.release[0])) {
-        rc = kernel_parse(k, &e);
+        rc = kernel_parse(k, false, &e);
         if (!rc)
             sq_kernelfile_find_release(p.release, k->image,
                                        k->image_len);

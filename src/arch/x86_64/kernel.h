@@ -32,8 +32,15 @@ struct sq_x86_kernel;
 int sq_x86_kernel_open(const char *path, struct sq_x86_kernel **out,
                        struct squib_error *err);
 
-/* The same from bytes that the caller keeps until close; `name` is for
- * messages and is copied. */
+/* The same, but what is compressed stays so until sq_x86_kernel_load()
+ * unpacks it piece by piece into guest memory, without room for all of it
+ * elsewhere; it also finds what is wrong with it. Until then there is only
+ * the name to be asked. */
+int sq_x86_kernel_open_packed(const char *path, struct sq_x86_kernel **out,
+                              struct squib_error *err);
+
+/* As sq_x86_kernel_open(), from bytes that the caller keeps until close;
+ * `name` is for messages and is copied. */
 int sq_x86_kernel_from_bytes(const char *name, const void *data, size_t len,
                              struct sq_x86_kernel **out,
                              struct squib_error *err);
@@ -53,7 +60,7 @@ struct sq_x86_image {
 /* Copies the segments into guest memory. [1 MiB, ram_end) is free for them,
  * to a multiboot kernel also [SQ_X86_MULTIBOOT_FREE_GPA, MP table); memory
  * must be zero. Errors: SQUIB_E_RANGE when the VM is too small (says how
- * much is needed), SQUIB_E_FORMAT. */
+ * much is needed), SQUIB_E_FORMAT, SQUIB_E_NOMEM. */
 int sq_x86_kernel_load(const struct sq_x86_kernel *kernel,
                        struct squib_memory *mem, uint64_t ram_end,
                        struct sq_x86_image *out, struct squib_error *err);

@@ -47,6 +47,7 @@ struct sq_x86_boot {
      * boundary, as Linux allows for cpio archives. May be none. */
     const struct sq_x86_blob *initrd;
     size_t initrd_parts;
+    bool initrd_mapped; /* the first part is a mapping of a file */
     const char *cmdline; /* NULL is "" */
     uint32_t vcpus;      /* 1 .. SQUIB_VCPUS_MAX */
     const struct sq_x86_mmio_device *devices;

@@ -21,10 +21,6 @@ enum {
     EC_SME = 0x1d,
     EC_IABT = 0x20,
     EC_DABT = 0x24,
-    EC_BREAKPOINT = 0x30, /* and 0x31 from the same level */
-    EC_STEP = 0x32,
-    EC_WATCHPOINT = 0x34,
-    EC_BRK64 = 0x3c,
 };
 
 /* Of a data abort. */
@@ -120,7 +116,7 @@ static void decode_sysreg(uint32_t iss, struct sq_hvf_decoded *out)
 
 static void decode_exception(uint64_t esr, struct sq_hvf_decoded *out)
 {
-    uint32_t ec = esr >> 26 & 0x3f, iss = esr & 0x1ffffff;
+    uint32_t ec = SQ_HVF_EC(esr), iss = esr & 0x1ffffff;
 
     switch (ec) {
     case EC_WFX: /* bit 0 of TI tells WFE from WFI, also with a timeout */
@@ -152,10 +148,10 @@ static void decode_exception(uint64_t esr, struct sq_hvf_decoded *out)
         out->fetch = true;
         out->memory = is_stage2_fault(iss & 0x3f);
         break;
-    case EC_BREAKPOINT: case EC_BREAKPOINT + 1:
-    case EC_STEP: case EC_STEP + 1:
-    case EC_WATCHPOINT: case EC_WATCHPOINT + 1:
-    case EC_BRK64:
+    case SQ_HVF_EC_BREAKPOINT: case SQ_HVF_EC_BREAKPOINT + 1:
+    case SQ_HVF_EC_STEP: case SQ_HVF_EC_STEP + 1:
+    case SQ_HVF_EC_WATCHPOINT: case SQ_HVF_EC_WATCHPOINT + 1:
+    case SQ_HVF_EC_BRK:
         out->action = SQ_HVF_EXIT;
         out->exit.kind = SQUIB_EXIT_DEBUG;
         out->exit.debug = (struct squib_exit_debug){.syndrome = esr};

@@ -19,6 +19,14 @@
 
 #include <squib/exit.h>
 
+/* The class of an exception. */
+#define SQ_HVF_EC(syndrome) ((uint32_t)((syndrome) >> 26 & 0x3f))
+/* Debug exceptions, from a lower exception level; one more from the same. */
+#define SQ_HVF_EC_BREAKPOINT 0x30u
+#define SQ_HVF_EC_STEP 0x32u
+#define SQ_HVF_EC_WATCHPOINT 0x34u
+#define SQ_HVF_EC_BRK 0x3cu /* from any */
+
 /* What to do about an exit. */
 enum sq_hvf_action {
     SQ_HVF_AGAIN,    /* nothing: run on (after `advance`) */
@@ -29,6 +37,8 @@ enum sq_hvf_action {
     SQ_HVF_EXIT,     /* `exit` is complete but for a pc */
     SQ_HVF_UNDEF,    /* the guest gets an Undefined Instruction exception */
     SQ_HVF_ABORT,    /* the guest gets a synchronous external abort */
+    SQ_HVF_OWN,      /* the guest gets the debug exception of `exit` (never
+                        from sq_hvf_decode(): the backend knows who asked) */
     SQ_HVF_CANCELED, /* somebody called hv_vcpus_exit() */
     SQ_HVF_VTIMER,   /* the virtual timer's condition is met */
 };

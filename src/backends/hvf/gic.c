@@ -54,7 +54,8 @@ int sq_hvf_gic_create(const struct squib_vm_config *config,
                           "on", g->spis, count, first);
     if (redist_len > g->redist_len / config->vcpus)
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "%u redistributors of %zu "
-                          "bytes do not fit into %#llx bytes",
+                          "bytes do not fit into %#llx bytes"
+                          "\n  do: give the VM fewer vCPUs",
                           config->vcpus, redist_len,
                           (unsigned long long)g->redist_len);
     gic = hv_gic_config_create();

@@ -114,6 +114,9 @@ hv_return_t hv_vcpu_get_simd_fp_reg(hv_vcpu_t vcpu, hv_simd_fp_reg_t reg,
                                     hv_simd_fp_uchar16_t *value);
 hv_return_t hv_vcpu_set_simd_fp_reg(hv_vcpu_t vcpu, hv_simd_fp_reg_t reg,
                                     hv_simd_fp_uchar16_t value);
+/* Whether debug exceptions (BRK, steps, breakpoints, watchpoints) end a run
+ * instead of going to the guest; off in a new vCPU. */
+hv_return_t hv_vcpu_set_trap_debug_exceptions(hv_vcpu_t vcpu, bool trap);
 /* The guest's virtual counter is mach_absolute_time() less the offset. */
 hv_return_t hv_vcpu_get_vtimer_offset(hv_vcpu_t vcpu, uint64_t *offset);
 hv_return_t hv_vcpu_set_vtimer_offset(hv_vcpu_t vcpu, uint64_t offset);

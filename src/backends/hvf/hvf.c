@@ -43,7 +43,7 @@ static uint64_t backend_caps(void)
 {
     return SQUIB_CAP_HARDWARE | SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP |
            SQUIB_CAP_DIRTY_LOG | SQUIB_CAP_VCPU_EXITS |
-           SQUIB_CAP_READONLY_MEM;
+           SQUIB_CAP_READONLY_MEM | SQUIB_CAP_DEBUG;
 }
 
 /* --- probe ----------------------------------------------------------- */

@@ -9,6 +9,7 @@
  * vcpu.c   running and canceling
  * esr.c    pure decoding of exits
  * inject.c pure: exceptions for the guest, trapped registers
+ * debug.c  single steps, breakpoint instructions
  * state.c  architectural state
  *
  * PSCI is not served: every HVC and SMC comes out as a HYPERCALL. Nothing
@@ -25,37 +26,23 @@
 #include "backends/hvf/esr.h"
 #include "backends/hvf/hv_api.h"
 #include "core/backend.h"
+#include "core/slots.h"
 #include "os/wake.h"
 
 #define SQ_HVF_PAGE_LEN 0x4000u /* what the framework maps and protects */
-#define SQ_HVF_SLOTS_MAX 128
 
 extern const struct squib_backend sq_backend_hvf;
-
-/* One mapped range. */
-struct sq_hvf_slot {
-    struct squib_range range;
-    void *hva;
-    uint32_t prot;
-    bool used;
-    bool shown; /* false while the guest may not even read it */
-    /* With a dirty log. A page of the framework is writable for the guest
-     * only while all its bits are set, or about to be. */
-    _Atomic uint64_t *dirty;
-};
 
 struct sq_hvf_vcpu;
 
 struct sq_hvf_vm {
     struct squib_vm base;
     bool created; /* hv_vm_create() succeeded */
-    bool dirty_log;
     struct squib_aarch64_gic gic; /* spis is 0 without irqchip */
     uint32_t vcpus;
-    /* Guards slot[] between map, unmap, protect (writers) and the dirty
-     * log, guest faults and the watcher of host writes (readers). */
-    pthread_rwlock_t slot_lock;
-    struct sq_hvf_slot slot[SQ_HVF_SLOTS_MAX];
+    /* A page of the framework is writable for the guest only while all its
+     * bits in the log are set, or about to be. */
+    struct sq_slots slots;
     /* Levels of the SPIs as squib_vm_irq() set them: INTID n is bit n % 32
      * of line[n / 32]. */
     _Atomic uint32_t line[8];
@@ -79,6 +66,9 @@ struct sq_hvf_vcpu {
     uint64_t vtimer_offset;    /* the one the framework has */
     hv_return_t failed;        /* the first register access that failed */
     uint8_t power;             /* kept for whoever answers PSCI */
+    uint32_t debug;            /* enum squib_debug_flag */
+    bool arm_step;             /* the next run begins a step */
+    bool guest_ss;             /* what the guest had in MDSCR_EL1.SS */
     atomic_bool cancel;
     atomic_bool parked;
     struct sq_wake wake;
@@ -131,6 +121,18 @@ int sq_hvf_vcpu_new(struct squib_vm *vm, uint32_t index,
 /* Ends squib_vcpu_park() of all vCPUs: an interrupt may be for any. */
 void sq_hvf_vcpus_wake(struct sq_hvf_vm *vm);
 
+/* debug.c; see struct sq_vcpu_ops. */
+int sq_hvf_vcpu_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                      struct squib_error *err);
+/* Before each run. */
+hv_return_t sq_hvf_debug_enter(struct sq_hvf_vcpu *v);
+/* The backend completed an instruction in the guest's place: that was the
+ * step. */
+hv_return_t sq_hvf_debug_completed(struct sq_hvf_vcpu *v);
+/* Whether the debug exception of this syndrome is for the caller; the
+ * others are the guest's own. */
+bool sq_hvf_debug_asked(struct sq_hvf_vcpu *v, uint64_t syndrome);
+
 /* state.c; see struct sq_vcpu_ops. */
 int sq_hvf_vcpu_get_state(struct squib_vcpu *vcpu, uint32_t parts,
                           struct squib_aarch64_state *st,
@@ -140,6 +142,7 @@ int sq_hvf_vcpu_set_state(struct squib_vcpu *vcpu, uint32_t parts,
                           struct squib_error *err);
 
 /* System registers that the backend itself uses. */
+#define SQ_HVF_MDSCR_EL1 SQUIB_AARCH64_SYSREG(2, 0, 0, 2, 2)
 #define SQ_HVF_MPIDR_EL1 SQUIB_AARCH64_SYSREG(3, 0, 0, 0, 5)
 #define SQ_HVF_SPSR_EL1 SQUIB_AARCH64_SYSREG(3, 0, 4, 0, 0)
 #define SQ_HVF_ELR_EL1 SQUIB_AARCH64_SYSREG(3, 0, 4, 0, 1)

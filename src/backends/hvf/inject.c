@@ -38,18 +38,31 @@ static uint64_t abort_syndrome(const struct sq_hvf_decoded *d, bool lower)
            (!d->fetch && d->write ? ISS_WNR : 0);
 }
 
+/* Of a debug exception, as EL1 is told of it. */
+static uint64_t debug_syndrome(uint64_t esr, bool lower)
+{
+    uint32_t ec = SQ_HVF_EC(esr);
+
+    if (ec == SQ_HVF_EC_BRK || lower || ec & 1)
+        return esr;
+    return esr + (1u << 26);
+}
+
 bool sq_hvf_inject(const struct sq_hvf_decoded *d, struct sq_hvf_el1 *r)
 {
     uint64_t old = r->cpsr;
     uint64_t pc = r->vbar + vector_offset(old);
+    bool lower = (old & PSTATE_EL) == 0;
 
     if (d->fetch && pc == r->pc)
         return false;
     r->esr = ESR_IL; /* class 0: unknown reason */
-    if (d->action == SQ_HVF_ABORT) {
-        r->esr = abort_syndrome(d, (old & PSTATE_EL) == 0);
+    if (d->action != SQ_HVF_UNDEF)
         r->far = d->gva;
-    }
+    if (d->action == SQ_HVF_ABORT)
+        r->esr = abort_syndrome(d, lower);
+    else if (d->action == SQ_HVF_OWN)
+        r->esr = debug_syndrome(d->exit.debug.syndrome, lower);
     r->elr = r->pc;
     r->spsr = old;
     r->pc = pc;

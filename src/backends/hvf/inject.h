@@ -17,10 +17,10 @@
 struct sq_hvf_el1 {
     uint64_t pc, cpsr;
     uint64_t vbar, sctlr;          /* read */
-    uint64_t elr, spsr, esr, far;  /* written; far by aborts only */
+    uint64_t elr, spsr, esr, far;  /* written; far not by UNDEF */
 };
 
-/* Enters EL1 for the exception that `d` (action UNDEF or ABORT) asks for.
+/* Enters EL1 for the exception that `d` (action UNDEF, ABORT, OWN) asks for.
  * False: the guest is already at that vector and cannot fetch it, so it
  * would go round for ever; *r is unchanged. */
 bool sq_hvf_inject(const struct sq_hvf_decoded *d, struct sq_hvf_el1 *r);

@@ -140,7 +140,7 @@ static bool inject(struct sq_hvf_vcpu *v, const struct sq_hvf_decoded *d)
     set_sys(v, SQ_HVF_ELR_EL1, r.elr);
     set_sys(v, SQ_HVF_SPSR_EL1, r.spsr);
     set_sys(v, SQ_HVF_ESR_EL1, r.esr);
-    if (d->action == SQ_HVF_ABORT)
+    if (d->action != SQ_HVF_UNDEF)
         set_sys(v, SQ_HVF_FAR_EL1, r.far);
     return false;
 }
@@ -167,8 +167,13 @@ static bool handle(struct sq_hvf_vcpu *v, struct sq_hvf_decoded *d)
         d->action = SQ_HVF_UNDEF;
         d->advance = false;
     }
-    if (d->advance)
+    if (d->action == SQ_HVF_EXIT && d->exit.kind == SQUIB_EXIT_DEBUG &&
+        !sq_hvf_debug_asked(v, d->exit.debug.syndrome))
+        d->action = SQ_HVF_OWN;
+    if (d->advance) {
         set_reg(v, HV_REG_PC, get_reg(v, HV_REG_PC) + 4);
+        note(v, sq_hvf_debug_completed(v));
+    }
     switch (d->action) {
     case SQ_HVF_AGAIN:
     case SQ_HVF_SYSREG:
@@ -187,6 +192,7 @@ static bool handle(struct sq_hvf_vcpu *v, struct sq_hvf_decoded *d)
         return true;
     case SQ_HVF_UNDEF:
     case SQ_HVF_ABORT:
+    case SQ_HVF_OWN:
         return inject(v, d);
     case SQ_HVF_IDLE:
         v->base.exit = d->exit;
@@ -242,6 +248,7 @@ static struct squib_exit *vcpu_run(struct squib_vcpu *vcpu)
             return &v->base.exit;
         }
         take_over_offset(v);
+        note(v, sq_hvf_debug_enter(v));
         rc = hv_vcpu_run(v->id);
         if (rc != HV_SUCCESS) {
             internal_error(v, "Hypervisor.framework cannot run the vCPU",
@@ -317,6 +324,7 @@ static const struct sq_vcpu_ops vcpu_ops = {
     .park = vcpu_park,
     .get_aarch64 = sq_hvf_vcpu_get_state,
     .set_aarch64 = sq_hvf_vcpu_set_state,
+    .debug = sq_hvf_vcpu_debug,
 };
 
 /* EL1 with everything off, and the affinity by which the GIC finds it. */

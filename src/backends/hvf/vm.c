@@ -24,46 +24,50 @@ _Static_assert(SQUIB_PROT_READ == (int)HV_MEMORY_READ &&
 
 /* --- memory ---------------------------------------------------------- */
 
-static hv_memory_flags_t flags_of(const struct sq_hvf_slot *s)
+static hv_memory_flags_t flags_of(const struct sq_slot *s)
 {
     return s->dirty ? s->prot & ~(uint32_t)SQUIB_PROT_WRITE : s->prot;
 }
 
-static int check_pages(struct squib_range range, const void *hva,
-                       struct squib_error *err)
+static int check_pages(const struct sq_slot *s, struct squib_error *err)
 {
-    if ((range.gpa | range.len) % SQ_HVF_PAGE_LEN == 0)
+    if ((s->range.gpa | s->range.len) % SQ_HVF_PAGE_LEN == 0)
         return 0;
     return sq_err_set(err, SQUIB_E_INVAL, "guest range %#llx+%#llx at %p "
                       "does not consist of 16 KiB pages, which is all that "
                       "Hypervisor.framework maps",
-                      (unsigned long long)range.gpa,
-                      (unsigned long long)range.len, hva);
+                      (unsigned long long)s->range.gpa,
+                      (unsigned long long)s->range.len, (void *)s->hva);
 }
 
-/* Maps the slot, unless the guest may not even read it: then any access
- * comes out as MMIO. */
-static int slot_show(struct sq_hvf_slot *s, struct squib_error *err)
+static int slot_show(struct sq_slots *slots, struct sq_slot *s,
+                     struct squib_error *err)
 {
-    hv_return_t rc;
+    hv_return_t hv;
+    int rc = check_pages(s, err);
 
+    (void)slots;
+    if (rc)
+        return rc;
     if (!(s->prot & SQUIB_PROT_READ)) {
         if (s->prot & SQUIB_PROT_WRITE)
             return sq_err_set(err, SQUIB_E_NOSUPPORT, "Hypervisor.framework "
                               "has no write-only memory");
         return 0;
     }
-    rc = hv_vm_map(s->hva, s->range.gpa, (size_t)s->range.len, flags_of(s));
-    if (rc != HV_SUCCESS)
-        return sq_hvf_error(err, "hv_vm_map", rc);
+    hv = hv_vm_map(s->hva, s->range.gpa, (size_t)s->range.len, flags_of(s));
+    if (hv != HV_SUCCESS)
+        return sq_hvf_error(err, "hv_vm_map", hv);
     s->shown = true;
     return 0;
 }
 
-static int slot_hide(struct sq_hvf_slot *s, struct squib_error *err)
+static int slot_hide(struct sq_slots *slots, struct sq_slot *s,
+                     struct squib_error *err)
 {
     hv_return_t rc;
 
+    (void)slots;
     if (!s->shown)
         return 0;
     rc = hv_vm_unmap(s->range.gpa, (size_t)s->range.len);
@@ -73,113 +77,22 @@ static int slot_hide(struct sq_hvf_slot *s, struct squib_error *err)
     return 0;
 }
 
-static struct sq_hvf_slot *slot_find(struct sq_hvf_vm *vm,
-                                     struct squib_range range)
-{
-    for (size_t i = 0; i < SQ_HVF_SLOTS_MAX; i++) {
-        struct sq_hvf_slot *s = &vm->slot[i];
-
-        if (s->used && s->range.gpa == range.gpa &&
-            s->range.len == range.len)
-            return s;
-    }
-    return NULL;
-}
-
-static int no_slot(struct squib_range range, struct squib_error *err)
-{
-    return sq_err_set(err, SQUIB_E_RANGE,
-                      "guest range %#llx+%#llx is not one that was mapped",
-                      (unsigned long long)range.gpa,
-                      (unsigned long long)range.len);
-}
-
-/* A free slot for the range, or NULL with *err filled. */
-static struct sq_hvf_slot *slot_for(struct sq_hvf_vm *vm,
-                                    struct squib_range range,
-                                    struct squib_error *err)
-{
-    struct sq_hvf_slot *free_slot = NULL;
-
-    for (size_t i = 0; i < SQ_HVF_SLOTS_MAX; i++) {
-        struct sq_hvf_slot *s = &vm->slot[i];
-
-        if (!s->used) {
-            free_slot = free_slot ? free_slot : s;
-        } else if (sq_overlaps(range.gpa, range.len, s->range.gpa,
-                               s->range.len)) {
-            sq_err_set(err, SQUIB_E_RANGE,
-                       "guest range %#llx+%#llx is mapped already",
-                       (unsigned long long)range.gpa,
-                       (unsigned long long)range.len);
-            return NULL;
-        }
-    }
-    if (!free_slot)
-        sq_err_set(err, SQUIB_E_RANGE, "more than %d ranges of guest memory",
-                   SQ_HVF_SLOTS_MAX);
-    return free_slot;
-}
-
-static int map_locked(struct sq_hvf_vm *vm, struct squib_range range,
-                      void *hva, uint32_t prot, struct squib_error *err)
-{
-    struct sq_hvf_slot *s = slot_for(vm, range, err);
-    int rc;
-
-    if (!s)
-        return SQUIB_E_RANGE;
-    rc = check_pages(range, hva, err);
-    if (rc)
-        return rc;
-    *s = (struct sq_hvf_slot){.range = range, .hva = hva, .prot = prot};
-    if (vm->dirty_log) {
-        s->dirty = calloc(sq_dirty_words(range.len), sizeof(*s->dirty));
-        if (!s->dirty)
-            return sq_err_set(err, SQUIB_E_NOMEM, "dirty log: no memory");
-    }
-    rc = slot_show(s, err);
-    if (rc) {
-        free(s->dirty);
-        s->dirty = NULL;
-        return rc;
-    }
-    s->used = true;
-    return 0;
-}
+static const struct sq_slots_ops slot_ops = {slot_show, slot_hide};
 
 static int vm_map(struct squib_vm *base, struct squib_range range, void *hva,
                   uint32_t prot, struct squib_error *err)
 {
-    struct sq_hvf_vm *vm = sq_hvf_vm_of(base);
-    int rc;
-
-    pthread_rwlock_wrlock(&vm->slot_lock);
-    rc = map_locked(vm, range, hva, prot, err);
-    pthread_rwlock_unlock(&vm->slot_lock);
-    return rc;
+    return sq_slots_map(&sq_hvf_vm_of(base)->slots, range, hva, prot, err);
 }
 
 static int vm_unmap(struct squib_vm *base, struct squib_range range,
                     struct squib_error *err)
 {
-    struct sq_hvf_vm *vm = sq_hvf_vm_of(base);
-    struct sq_hvf_slot *s;
-    int rc;
-
-    pthread_rwlock_wrlock(&vm->slot_lock);
-    s = slot_find(vm, range);
-    rc = s ? slot_hide(s, err) : no_slot(range, err);
-    if (!rc) {
-        free(s->dirty);
-        *s = (struct sq_hvf_slot){0};
-    }
-    pthread_rwlock_unlock(&vm->slot_lock);
-    return rc;
+    return sq_slots_unmap(&sq_hvf_vm_of(base)->slots, range, err);
 }
 
-static int protect_locked(struct sq_hvf_slot *s, uint32_t prot,
-                          struct squib_error *err)
+static int protect_locked(struct sq_slots *slots, struct sq_slot *s,
+                          uint32_t prot, struct squib_error *err)
 {
     uint32_t before = s->prot;
     hv_return_t hv;
@@ -190,14 +103,14 @@ static int protect_locked(struct sq_hvf_slot *s, uint32_t prot,
         hv = hv_vm_protect(s->range.gpa, (size_t)s->range.len, flags_of(s));
         rc = hv == HV_SUCCESS ? 0 : sq_hvf_error(err, "hv_vm_protect", hv);
     } else {
-        rc = slot_hide(s, err);
+        rc = slot_hide(slots, s, err);
         if (!rc)
-            rc = slot_show(s, err);
+            rc = slot_show(slots, s, err);
     }
     if (rc) {
         s->prot = before;
         if (!s->shown)
-            slot_show(s, NULL);
+            slot_show(slots, s, NULL);
     }
     return rc;
 }
@@ -205,69 +118,41 @@ static int protect_locked(struct sq_hvf_slot *s, uint32_t prot,
 static int vm_protect(struct squib_vm *base, struct squib_range range,
                       uint32_t prot, struct squib_error *err)
 {
-    struct sq_hvf_vm *vm = sq_hvf_vm_of(base);
-    struct sq_hvf_slot *s;
+    struct sq_slots *slots = &sq_hvf_vm_of(base)->slots;
+    struct sq_slot *s;
     int rc;
 
-    pthread_rwlock_wrlock(&vm->slot_lock);
-    s = slot_find(vm, range);
-    rc = s ? protect_locked(s, prot, err) : no_slot(range, err);
-    pthread_rwlock_unlock(&vm->slot_lock);
+    pthread_rwlock_wrlock(&slots->lock);
+    s = sq_slots_find(slots, range, err);
+    rc = s ? protect_locked(slots, s, prot, err) : SQUIB_E_RANGE;
+    pthread_rwlock_unlock(&slots->lock);
     return rc;
 }
 
 /* --- dirty log ------------------------------------------------------- */
 
-/* The slot that holds all of [gpa, gpa + len), or NULL. */
-static struct sq_hvf_slot *slot_around(struct sq_hvf_vm *vm, uint64_t gpa,
-                                       uint64_t len)
-{
-    for (size_t i = 0; i < SQ_HVF_SLOTS_MAX; i++) {
-        struct sq_hvf_slot *s = &vm->slot[i];
-
-        if (s->used && gpa >= s->range.gpa &&
-            gpa - s->range.gpa < s->range.len &&
-            len <= s->range.len - (gpa - s->range.gpa))
-            return s;
-    }
-    return NULL;
-}
-
 bool sq_hvf_vm_write_fault(struct sq_hvf_vm *vm, uint64_t gpa)
 {
     uint64_t page = gpa & ~(uint64_t)(SQ_HVF_PAGE_LEN - 1);
-    const struct sq_hvf_slot *s;
+    const struct sq_slot *s;
     bool ours = false;
 
-    if (!vm->dirty_log)
+    if (!vm->slots.dirty_log)
         return false;
-    pthread_rwlock_rdlock(&vm->slot_lock);
-    s = slot_around(vm, gpa, 1);
+    pthread_rwlock_rdlock(&vm->slots.lock);
+    s = sq_slots_around(&vm->slots, (struct squib_range){gpa, 1}, NULL);
     if (s && s->shown && s->prot & SQUIB_PROT_WRITE) {
         /* First the bits: nothing written may go unnoticed. */
         sq_dirty_mark(s->dirty, s->range, page, SQ_HVF_PAGE_LEN);
         ours = hv_vm_protect(page, SQ_HVF_PAGE_LEN, s->prot) == HV_SUCCESS;
     }
-    pthread_rwlock_unlock(&vm->slot_lock);
+    pthread_rwlock_unlock(&vm->slots.lock);
     return ours;
-}
-
-/* The monitor wrote guest memory itself: the guest's permissions do not
- * matter to it. */
-static void host_wrote(void *ctx, uint64_t gpa, uint64_t len)
-{
-    struct sq_hvf_vm *vm = ctx;
-
-    pthread_rwlock_rdlock(&vm->slot_lock);
-    for (size_t i = 0; i < SQ_HVF_SLOTS_MAX; i++)
-        if (vm->slot[i].used && vm->slot[i].dirty)
-            sq_dirty_mark(vm->slot[i].dirty, vm->slot[i].range, gpa, len);
-    pthread_rwlock_unlock(&vm->slot_lock);
 }
 
 /* Protects the range again, in as few calls as the dirty pages allow:
  * bitmap has `pages` bits from `gpa` on. */
-static int protect_dirty(const struct sq_hvf_slot *s, uint64_t gpa,
+static int protect_dirty(const struct sq_slot *s, uint64_t gpa,
                          uint64_t pages, const uint64_t *bitmap,
                          struct squib_error *err)
 {
@@ -303,19 +188,17 @@ static int vm_dirty_log(struct squib_vm *base, struct squib_range range,
 {
     struct sq_hvf_vm *vm = sq_hvf_vm_of(base);
     uint64_t pages = range.len / SQUIB_PAGE_SIZE;
-    struct sq_hvf_slot *s;
-    int rc;
+    struct sq_slot *s;
+    int rc = SQUIB_E_RANGE;
 
-    pthread_rwlock_rdlock(&vm->slot_lock);
-    s = slot_around(vm, range.gpa, range.len);
+    pthread_rwlock_rdlock(&vm->slots.lock);
+    s = sq_slots_around(&vm->slots, range, err);
     if (s) {
         sq_dirty_take(s->dirty, (range.gpa - s->range.gpa) / SQUIB_PAGE_SIZE,
                       pages, bitmap);
         rc = protect_dirty(s, range.gpa, pages, bitmap, err);
-    } else {
-        rc = no_slot(range, err);
     }
-    pthread_rwlock_unlock(&vm->slot_lock);
+    pthread_rwlock_unlock(&vm->slots.lock);
     return rc;
 }
 
@@ -325,16 +208,14 @@ static void vm_free(struct squib_vm *base)
 {
     struct sq_hvf_vm *vm = sq_hvf_vm_of(base);
 
-    if (vm->dirty_log)
+    if (vm->slots.dirty_log)
         sq_memory_watch(base->mem, (struct sq_memory_watcher){0});
-    for (size_t i = 0; i < SQ_HVF_SLOTS_MAX; i++) {
-        if (vm->slot[i].used)
-            slot_hide(&vm->slot[i], NULL);
-        free(vm->slot[i].dirty);
-    }
+    for (size_t i = 0; i < SQ_SLOTS_MAX; i++)
+        if (vm->slots.slot[i].used)
+            slot_hide(&vm->slots, &vm->slots.slot[i], NULL);
     if (vm->created)
         hv_vm_destroy();
-    pthread_rwlock_destroy(&vm->slot_lock);
+    sq_slots_fini(&vm->slots);
     pthread_mutex_destroy(&vm->vcpu_lock);
     free(vm);
 }
@@ -392,17 +273,17 @@ int sq_hvf_vm_new(const struct squib_vm_config *config,
     vm->base.ops = &vm_ops;
     vm->base.mem = mem;
     vm->vcpus = config->vcpus;
-    vm->dirty_log = config->dirty_log;
     if (config->irqchip)
         vm->gic = config->gic;
-    rc = pthread_rwlock_init(&vm->slot_lock, NULL);
+    rc = sq_slots_init(&vm->slots, &slot_ops, config->dirty_log, err);
     if (rc) {
         free(vm);
-        return sq_err_os(err, SQUIB_E_OS, rc, "VM: lock");
+        return rc;
     }
     pthread_mutex_init(&vm->vcpu_lock, NULL);
-    if (vm->dirty_log)
-        sq_memory_watch(mem, (struct sq_memory_watcher){host_wrote, vm});
+    if (config->dirty_log)
+        sq_memory_watch(mem, (struct sq_memory_watcher){sq_slots_host_wrote,
+                                                        &vm->slots});
     rc = create_vm(vm, err);
     if (!rc && config->irqchip)
         rc = sq_hvf_gic_create(config, err);

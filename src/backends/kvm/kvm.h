@@ -40,27 +40,15 @@
 
 #include "backends/kvm/exit.h"
 #include "core/backend.h"
+#include "core/slots.h"
 #include "os/wake.h"
 
 #define SQ_KVM_IDENTITY_MAP_GPA 0xfffbc000u
 #define SQ_KVM_TSS_GPA 0xfffbd000u
 #define SQ_KVM_SIGNAL 5 /* SIGRTMIN + this kicks a vCPU's thread */
-#define SQ_KVM_SLOTS_MAX 128
 #define SQ_KVM_IOAPIC_PINS 24
 
 extern const struct squib_backend sq_backend_kvm;
-
-/* One mapped range. */
-struct sq_kvm_slot {
-    struct squib_range range;
-    uint8_t *hva;
-    uint32_t prot;
-    bool used;
-    bool in_kvm; /* false while the guest may not even read it */
-    /* Pages that the host wrote or that KVM's log was moved out of; NULL
-     * without a dirty log. One bit a page. */
-    _Atomic uint64_t *dirty;
-};
 
 /* The GICv3 of an arm64 VM. KVM can finish it only when all vCPUs are there
  * and takes none after that: it is finished with the last vCPU, or when the
@@ -79,13 +67,10 @@ struct sq_kvm_vm {
     int sys_fd, fd;
     size_t run_len; /* bytes of a vCPU's shared page area */
     uint32_t vcpus;
-    bool irqchip, dirty_log;
+    bool irqchip;
     bool has_xcrs; /* x86-64 */
     struct sq_kvm_gic gic; /* arm64 */
-    /* Guards slot[] between map, unmap, protect (writers) and the dirty
-     * log and the watcher of host writes (readers). Innermost lock. */
-    pthread_rwlock_t slot_lock;
-    struct sq_kvm_slot slot[SQ_KVM_SLOTS_MAX];
+    struct sq_slots slots;
 };
 
 struct sq_kvm_vcpu {
@@ -100,6 +85,7 @@ struct sq_kvm_vcpu {
     bool exit_ready;  /* *run holds an exit that was not handed out yet */
     bool unfinished;  /* KVM completes the last MMIO/PIO on its next entry */
     bool prepared;    /* sq_kvm_vcpu_prepare() has been called */
+    uint32_t losses;  /* of mapped files, that it knows of (os/guard.h) */
 };
 
 /* kvm.c: opens /dev/kvm and checks version and extensions. The descriptor,
@@ -140,6 +126,11 @@ int sq_kvm_vm_ioeventfd(struct squib_vm *base, bool pio, uint64_t where,
                         struct squib_error *err);
 int sq_kvm_vm_irqfd(struct squib_vm *base, uint32_t gsi, int fd, bool assign,
                     struct squib_error *err);
+
+/* An MMIO exit that is none: KVM's emulator takes memory that the host cannot
+ * read any more for a device's. Where that is a mapped file's (os/guard.h),
+ * does the access and returns true. */
+bool sq_kvm_vm_reach(struct sq_kvm_vm *vm, struct squib_exit_mmio *access);
 
 /* vcpu.c; the operations are those of struct sq_vcpu_ops. */
 int sq_kvm_vcpu_new(struct squib_vm *vm, uint32_t index,

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "core/dirty.h"
+#include "os/guard.h"
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {
@@ -20,17 +21,18 @@ static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 
 /* --- memory ---------------------------------------------------------- */
 
-static int set_region(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
+static int set_region(struct sq_slots *slots, struct sq_slot *s,
                       uint64_t len, struct squib_error *err)
 {
+    struct sq_kvm_vm *vm = SQ_CONTAINER_OF(slots, struct sq_kvm_vm, slots);
     struct kvm_userspace_memory_region r = {
-        .slot = (uint32_t)(s - vm->slot),
+        .slot = (uint32_t)(s - slots->slot),
         .guest_phys_addr = s->range.gpa,
         .memory_size = len,
         .userspace_addr = (uintptr_t)s->hva,
     };
 
-    if (vm->dirty_log)
+    if (slots->dirty_log)
         r.flags |= KVM_MEM_LOG_DIRTY_PAGES;
     if (!(s->prot & SQUIB_PROT_WRITE))
         r.flags |= KVM_MEM_READONLY;
@@ -39,131 +41,52 @@ static int set_region(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
                          errno, "KVM refuses guest memory %#llx+%#llx",
                          (unsigned long long)s->range.gpa,
                          (unsigned long long)s->range.len);
-    s->in_kvm = len != 0;
+    s->shown = len != 0;
     return 0;
 }
 
-/* Shows the slot to KVM, unless the guest may not even read it: then any
- * access comes out as MMIO. KVM cannot withhold execution alone. */
-static int slot_show(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
+/* KVM cannot withhold execution alone. */
+static int slot_show(struct sq_slots *slots, struct sq_slot *s,
                      struct squib_error *err)
 {
     if ((s->prot & (SQUIB_PROT_READ | SQUIB_PROT_WRITE)) == SQUIB_PROT_WRITE)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "KVM has no write-only memory");
-    return s->prot & SQUIB_PROT_READ ? set_region(vm, s, s->range.len, err)
-                                     : 0;
+    return s->prot & SQUIB_PROT_READ
+               ? set_region(slots, s, s->range.len, err)
+               : 0;
 }
 
-static struct sq_kvm_slot *slot_find(struct sq_kvm_vm *vm,
-                                     struct squib_range range)
+static int slot_hide(struct sq_slots *slots, struct sq_slot *s,
+                     struct squib_error *err)
 {
-    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
-        struct sq_kvm_slot *s = &vm->slot[i];
-
-        if (s->used && s->range.gpa == range.gpa &&
-            s->range.len == range.len)
-            return s;
-    }
-    return NULL;
+    return s->shown ? set_region(slots, s, 0, err) : 0;
 }
 
-static int no_slot(struct squib_range range, struct squib_error *err)
-{
-    return sq_err_set(err, SQUIB_E_RANGE,
-                      "guest range %#llx+%#llx is not one that was mapped",
-                      (unsigned long long)range.gpa,
-                      (unsigned long long)range.len);
-}
-
-static int map_locked(struct sq_kvm_vm *vm, struct squib_range range,
-                      void *hva, uint32_t prot, struct squib_error *err)
-{
-    struct sq_kvm_slot *s = NULL;
-    int rc;
-
-    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
-        struct sq_kvm_slot *t = &vm->slot[i];
-
-        if (!t->used) {
-            s = s ? s : t;
-        } else if (sq_overlaps(range.gpa, range.len, t->range.gpa,
-                               t->range.len)) {
-            return sq_err_set(err, SQUIB_E_RANGE,
-                              "guest range %#llx+%#llx is mapped already",
-                              (unsigned long long)range.gpa,
-                              (unsigned long long)range.len);
-        }
-    }
-    if (!s)
-        return sq_err_set(err, SQUIB_E_RANGE, "more than %d ranges of guest "
-                          "memory", SQ_KVM_SLOTS_MAX);
-    *s = (struct sq_kvm_slot){.range = range, .hva = hva, .prot = prot};
-    if (vm->dirty_log) {
-        s->dirty = calloc(sq_dirty_words(s->range.len), sizeof(*s->dirty));
-        if (!s->dirty)
-            return sq_err_set(err, SQUIB_E_NOMEM, "dirty log: no memory");
-    }
-    rc = slot_show(vm, s, err);
-    if (rc) {
-        free(s->dirty);
-        s->dirty = NULL;
-        return rc;
-    }
-    s->used = true;
-    return 0;
-}
+static const struct sq_slots_ops slot_ops = {slot_show, slot_hide};
 
 int sq_kvm_vm_map(struct squib_vm *base, struct squib_range range, void *hva,
                   uint32_t prot, struct squib_error *err)
 {
-    struct sq_kvm_vm *vm = vm_of(base);
-    int rc;
-
-    pthread_rwlock_wrlock(&vm->slot_lock);
-    rc = map_locked(vm, range, hva, prot, err);
-    pthread_rwlock_unlock(&vm->slot_lock);
-    return rc;
-}
-
-static int unmap_locked(struct sq_kvm_vm *vm, struct squib_range range,
-                        struct squib_error *err)
-{
-    struct sq_kvm_slot *s = slot_find(vm, range);
-    int rc = 0;
-
-    if (!s)
-        return no_slot(range, err);
-    if (s->in_kvm)
-        rc = set_region(vm, s, 0, err);
-    if (rc)
-        return rc;
-    free(s->dirty);
-    *s = (struct sq_kvm_slot){0};
-    return 0;
+    return sq_slots_map(&vm_of(base)->slots, range, hva, prot, err);
 }
 
 int sq_kvm_vm_unmap(struct squib_vm *base, struct squib_range range,
                     struct squib_error *err)
 {
-    struct sq_kvm_vm *vm = vm_of(base);
-    int rc;
-
-    pthread_rwlock_wrlock(&vm->slot_lock);
-    rc = unmap_locked(vm, range, err);
-    pthread_rwlock_unlock(&vm->slot_lock);
-    return rc;
+    return sq_slots_unmap(&vm_of(base)->slots, range, err);
 }
 
-/* Moves KVM's log of a slot into slot->dirty. */
-static int harvest(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
+/* Moves KVM's log of a slot into slot->dirty, which also has the pages that
+ * the monitor wrote itself: KVM does not see those. */
+static int harvest(struct sq_kvm_vm *vm, struct sq_slot *s,
                    struct squib_error *err)
 {
     size_t words = sq_dirty_words(s->range.len);
-    struct kvm_dirty_log log = {.slot = (uint32_t)(s - vm->slot)};
+    struct kvm_dirty_log log = {.slot = (uint32_t)(s - vm->slots.slot)};
     uint64_t *bits;
 
-    if (!s->in_kvm || !s->dirty)
+    if (!s->shown || !s->dirty)
         return 0;
     bits = calloc(words, sizeof(*bits));
     if (!bits)
@@ -181,16 +104,12 @@ static int harvest(struct sq_kvm_vm *vm, struct sq_kvm_slot *s,
     return 0;
 }
 
-static int protect_locked(struct sq_kvm_vm *vm, struct squib_range range,
+static int protect_locked(struct sq_kvm_vm *vm, struct sq_slot *s,
                           uint32_t prot, struct squib_error *err)
 {
-    struct sq_kvm_slot *s = slot_find(vm, range);
-    uint32_t before;
+    uint32_t before = s->prot;
     int rc;
 
-    if (!s)
-        return no_slot(range, err);
-    before = s->prot;
     if (((before ^ prot) & (SQUIB_PROT_READ | SQUIB_PROT_WRITE)) == 0) {
         s->prot = prot;
         return 0;
@@ -198,15 +117,15 @@ static int protect_locked(struct sq_kvm_vm *vm, struct squib_range range,
     /* KVM cannot change a slot's read-only flag: take it away, with its
      * log, and show it anew. */
     rc = harvest(vm, s, err);
-    if (!rc && s->in_kvm)
-        rc = set_region(vm, s, 0, err);
+    if (!rc)
+        rc = slot_hide(&vm->slots, s, err);
     if (rc)
         return rc;
     s->prot = prot;
-    rc = slot_show(vm, s, err);
+    rc = slot_show(&vm->slots, s, err);
     if (rc) {
         s->prot = before;
-        slot_show(vm, s, NULL);
+        slot_show(&vm->slots, s, NULL);
     }
     return rc;
 }
@@ -215,61 +134,65 @@ int sq_kvm_vm_protect(struct squib_vm *base, struct squib_range range,
                       uint32_t prot, struct squib_error *err)
 {
     struct sq_kvm_vm *vm = vm_of(base);
+    struct sq_slot *s;
     int rc;
 
-    pthread_rwlock_wrlock(&vm->slot_lock);
-    rc = protect_locked(vm, range, prot, err);
-    pthread_rwlock_unlock(&vm->slot_lock);
+    pthread_rwlock_wrlock(&vm->slots.lock);
+    s = sq_slots_find(&vm->slots, range, err);
+    rc = s ? protect_locked(vm, s, prot, err) : SQUIB_E_RANGE;
+    pthread_rwlock_unlock(&vm->slots.lock);
     return rc;
 }
 
 /* --- dirty log ------------------------------------------------------- */
 
-/* The monitor wrote guest memory itself: KVM does not see that. */
-static void host_wrote(void *ctx, uint64_t gpa, uint64_t len)
+static bool reach_locked(struct sq_kvm_vm *vm, struct squib_exit_mmio *a)
 {
-    struct sq_kvm_vm *vm = ctx;
+    uint32_t need = a->write ? SQUIB_PROT_WRITE : SQUIB_PROT_READ;
+    const struct squib_range range = {a->gpa, a->len};
+    const struct sq_slot *s = sq_slots_around(&vm->slots, range, NULL);
+    uint8_t *hva;
 
-    pthread_rwlock_rdlock(&vm->slot_lock);
-    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
-        struct sq_kvm_slot *s = &vm->slot[i];
-
-        if (s->used && s->dirty)
-            sq_dirty_mark(s->dirty, s->range, gpa, len);
-    }
-    pthread_rwlock_unlock(&vm->slot_lock);
+    if (!s || !s->shown || !(s->prot & need))
+        return false;
+    hva = s->hva + (a->gpa - s->range.gpa);
+    if (!sq_guard_covers(hva, a->len))
+        return false;
+    if (a->write)
+        memcpy(hva, a->data, a->len);
+    else
+        memcpy(a->data, hva, a->len);
+    return true;
 }
 
-static int dirty_log_locked(struct sq_kvm_vm *vm, struct squib_range range,
-                            uint64_t *bitmap, struct squib_error *err)
+bool sq_kvm_vm_reach(struct sq_kvm_vm *vm, struct squib_exit_mmio *access)
 {
-    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++) {
-        struct sq_kvm_slot *s = &vm->slot[i];
-        int rc;
+    bool done;
 
-        if (!s->used || range.gpa < s->range.gpa ||
-            range.gpa - s->range.gpa > s->range.len ||
-            range.len > s->range.len - (range.gpa - s->range.gpa))
-            continue;
-        rc = harvest(vm, s, err);
-        if (!rc)
-            sq_dirty_take(s->dirty,
-                          (range.gpa - s->range.gpa) / SQUIB_PAGE_SIZE,
-                          range.len / SQUIB_PAGE_SIZE, bitmap);
-        return rc;
-    }
-    return no_slot(range, err);
+    if (!sq_guard_any())
+        return false;
+    pthread_rwlock_rdlock(&vm->slots.lock);
+    done = reach_locked(vm, access);
+    pthread_rwlock_unlock(&vm->slots.lock);
+    if (done && access->write)
+        sq_slots_host_wrote(&vm->slots, access->gpa, access->len);
+    return done;
 }
 
 int sq_kvm_vm_dirty_log(struct squib_vm *base, struct squib_range range,
                         uint64_t *bitmap, struct squib_error *err)
 {
     struct sq_kvm_vm *vm = vm_of(base);
+    struct sq_slot *s;
     int rc;
 
-    pthread_rwlock_rdlock(&vm->slot_lock);
-    rc = dirty_log_locked(vm, range, bitmap, err);
-    pthread_rwlock_unlock(&vm->slot_lock);
+    pthread_rwlock_rdlock(&vm->slots.lock);
+    s = sq_slots_around(&vm->slots, range, err);
+    rc = s ? harvest(vm, s, err) : SQUIB_E_RANGE;
+    if (!rc)
+        sq_dirty_take(s->dirty, (range.gpa - s->range.gpa) / SQUIB_PAGE_SIZE,
+                      range.len / SQUIB_PAGE_SIZE, bitmap);
+    pthread_rwlock_unlock(&vm->slots.lock);
     return rc;
 }
 
@@ -312,16 +235,14 @@ void sq_kvm_vm_free(struct squib_vm *base)
 {
     struct sq_kvm_vm *vm = vm_of(base);
 
-    if (vm->dirty_log)
+    if (vm->slots.dirty_log)
         sq_memory_watch(base->mem, (struct sq_memory_watcher){0});
     sq_kvm_vm_arch_fini(vm);
     if (vm->fd >= 0)
         close(vm->fd);
     if (vm->sys_fd >= 0)
         close(vm->sys_fd);
-    for (size_t i = 0; i < SQ_KVM_SLOTS_MAX; i++)
-        free(vm->slot[i].dirty);
-    pthread_rwlock_destroy(&vm->slot_lock);
+    sq_slots_fini(&vm->slots);
     free(vm);
 }
 
@@ -356,14 +277,14 @@ int sq_kvm_vm_new(const struct squib_vm_config *config,
     vm->vcpus = config->vcpus;
     vm->irqchip = config->irqchip;
     sq_kvm_vm_arch_init(vm, config);
-    vm->dirty_log = config->dirty_log;
-    rc = pthread_rwlock_init(&vm->slot_lock, NULL);
+    rc = sq_slots_init(&vm->slots, &slot_ops, config->dirty_log, err);
     if (rc) {
         free(vm);
-        return sq_err_os(err, SQUIB_E_OS, rc, "KVM: lock");
+        return rc;
     }
-    if (vm->dirty_log)
-        sq_memory_watch(mem, (struct sq_memory_watcher){host_wrote, vm});
+    if (config->dirty_log)
+        sq_memory_watch(mem, (struct sq_memory_watcher){sq_slots_host_wrote,
+                                                        &vm->slots});
     vm->sys_fd = sq_kvm_open(err);
     rc = vm->sys_fd < 0 ? vm->sys_fd : create_vm(vm, err);
     if (!rc)

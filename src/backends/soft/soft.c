@@ -13,6 +13,7 @@
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
 #include "os/clock.h"
+#include "os/lazy.h"
 
 static struct sq_soft_vm *of(struct squib_vm *vm)
 {
@@ -21,17 +22,22 @@ static struct sq_soft_vm *of(struct squib_vm *vm)
 
 /* --- other threads reach a vCPU -------------------------------------- */
 
+void sq_soft_kick_locked(struct sq_soft_vm *vm, uint32_t index,
+                         uint32_t attn)
+{
+    struct sq_soft_vcpu *v = vm->vcpu[index];
+
+    if (!v)
+        return;
+    atomic_fetch_or(&v->cpu.attn, attn);
+    if (atomic_load(&v->parked))
+        sq_wake_signal(&v->wake);
+}
+
 void sq_soft_kick(struct sq_soft_vm *vm, uint32_t index, uint32_t attn)
 {
-    struct sq_soft_vcpu *v;
-
     pthread_mutex_lock(&vm->lock);
-    v = vm->vcpu[index];
-    if (v) {
-        atomic_fetch_or(&v->cpu.attn, attn);
-        if (atomic_load(&v->parked))
-            sq_wake_signal(&v->wake);
-    }
+    sq_soft_kick_locked(vm, index, attn);
     pthread_mutex_unlock(&vm->lock);
 }
 
@@ -95,15 +101,6 @@ static size_t dirty_len(uint64_t len)
     return (len / SQUIB_PAGE_SIZE + 63) / 64 * sizeof(uint64_t);
 }
 
-/* Tables that are mostly never touched: the host gives zero pages. */
-static void *zeroed(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static void slot_free(struct sq_soft_slot *s)
 {
     if (s->pages)
@@ -134,9 +131,10 @@ static int soft_map(struct squib_vm *base, struct squib_range range,
         if (vm->slot[k].gpa < range.gpa)
             at = k + 1;
     }
-    s.pages = zeroed(range.len / SQUIB_PAGE_SIZE * sizeof(*s.pages));
+    s.pages = sq_lazy_new(range.len / SQUIB_PAGE_SIZE * sizeof(*s.pages),
+                          "squib-pages");
     if (vm->base.config.dirty_log)
-        s.dirty = zeroed(dirty_len(range.len));
+        s.dirty = sq_lazy_new(dirty_len(range.len), "squib-dirty");
     if (!s.pages || (vm->base.config.dirty_log && !s.dirty)) {
         slot_free(&s);
         return sq_err_set(err, SQUIB_E_NOMEM,
@@ -319,6 +317,7 @@ static void soft_free(struct squib_vm *base)
     free_code(vm);
     pthread_mutex_destroy(&vm->lock);
     pthread_mutex_destroy(&vm->split_lock);
+    sq_turn_destroy(&vm->turn);
     free(vm);
 }
 
@@ -351,6 +350,7 @@ static int vm_new(const struct squib_vm_config *config,
     vm->level = level;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->split_lock, NULL);
+    sq_turn_init(&vm->turn);
     sq_apic_bus_init(&vm->apic_bus, &apic_ops, vm);
     rc = new_code(vm, err);
     if (!rc && config->irqchip)
@@ -401,6 +401,7 @@ static int vm_new_lockstep(const struct squib_vm_config *config,
     if (rc)
         return rc;
     of(*out)->lockstep = true;
+    (*out)->turn = &of(*out)->turn;
     if (of(*out)->jit)
         return 0;
     soft_free(*out);

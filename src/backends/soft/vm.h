@@ -44,6 +44,7 @@ struct sq_soft_vm {
     uint64_t start_ns; /* guest TSC zero */
     unsigned jit_heat; /* executions before translation, 0: never */
     bool lockstep;     /* the interpreter checks the translator */
+    struct sq_turn turn; /* the vCPU's while lockstep compares */
     uint8_t level;     /* enum sq_soft_level */
 };
 
@@ -59,6 +60,9 @@ static inline struct sq_soft_slot *sq_soft_slot_of(struct sq_soft_vm *vm,
 
 /* Rings the attention bit of one vCPU, and wakes it if it is parked. */
 void sq_soft_kick(struct sq_soft_vm *vm, uint32_t index, uint32_t attn);
+/* The same for who has vm->lock. */
+void sq_soft_kick_locked(struct sq_soft_vm *vm, uint32_t index,
+                         uint32_t attn);
 
 /* Memory [gpa, gpa + len) was written by something other than the vCPU
  * that calls: decoded code there becomes stale, dirty bits are set. */

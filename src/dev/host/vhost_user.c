@@ -28,6 +28,9 @@ enum request {
     SET_PROTOCOL_FEATURES = 16,
     SET_VRING_ENABLE = 18,
     GET_CONFIG = 24,
+    GET_MAX_MEM_SLOTS = 36,
+    ADD_MEM_REG = 37,
+    REM_MEM_REG = 38,
 };
 
 #define HEADER_LEN 12u
@@ -38,22 +41,37 @@ enum request {
 #define F_PROTOCOL_FEATURES (1ull << 30)
 #define P_REPLY_ACK (1ull << 3)
 #define P_CONFIG (1ull << 9)
+#define P_MEM_SLOTS (1ull << 15)
+#define P_WANTED (P_REPLY_ACK | P_CONFIG | P_MEM_SLOTS)
 
 #define CONFIG_MAX 256u
 #define PAYLOAD_MAX (12u + CONFIG_MAX)
 /* Where no guest has memory: the queue's own region. */
 #define RING_GPA (1ull << 50)
+/* Of what can be shared in one message, and one by one. */
+#define TABLE_MAX 8u
+#define PARTS_MAX (SQ_MEMORY_REGIONS_MAX + 1u)
+
+/* A range of memory that is shared. */
+struct part {
+    uint64_t gpa, len;
+    const uint8_t *hva;
+    int fd;
+};
 
 struct sq_vhost_user {
     int fd;
     bool broken;
     uint64_t features, protocol;
+    uint64_t slots; /* parts that it takes one by one; 0: none */
+    unsigned added_count;
+    struct part added[PARTS_MAX]; /* one by one, and not taken back */
 };
 
 struct message {
     uint32_t request, flags, len;
     uint8_t payload[PAYLOAD_MAX];
-    int fd[SQ_VHOST_USER_REGIONS_MAX];
+    int fd[TABLE_MAX];
     unsigned fd_count;
 };
 
@@ -216,10 +234,13 @@ static int negotiate(struct sq_vhost_user *vu, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_FORMAT, "vhost-user: the back end "
                           "does not show its configuration");
     if (!rc)
-        rc = set_u64(vu, SET_PROTOCOL_FEATURES,
-                     offered & (P_CONFIG | P_REPLY_ACK), err);
-    vu->protocol = offered & (P_CONFIG | P_REPLY_ACK);
-    return rc ? rc : tell(vu, &owner, err);
+        rc = set_u64(vu, SET_PROTOCOL_FEATURES, offered & P_WANTED, err);
+    vu->protocol = offered & P_WANTED;
+    if (!rc)
+        rc = tell(vu, &owner, err);
+    if (!rc && (vu->protocol & P_MEM_SLOTS))
+        rc = get_u64(vu, GET_MAX_MEM_SLOTS, &vu->slots, err);
+    return rc;
 }
 
 int sq_vhost_user_connect(const char *path, struct sq_vhost_user **out,
@@ -294,19 +315,81 @@ int sq_vhost_user_config(struct sq_vhost_user *vu, void *out, uint32_t len,
 
 /* ---- The queue ---- */
 
-static bool add_region(struct message *m, uint64_t gpa, uint64_t len,
-                       const uint8_t *hva, int fd)
+static unsigned part_count(const struct squib_memory *mem)
 {
-    uint8_t *r = m->payload + 8 + 32 * m->fd_count;
+    unsigned n = 1; /* the queue's */
 
-    if (m->fd_count == SQ_VHOST_USER_REGIONS_MAX)
-        return false;
-    sq_st64(r, gpa);
-    sq_st64(r + 8, len);
-    sq_st64(r + 16, (uintptr_t)hva);
-    sq_st64(r + 24, 0);
-    m->fd[m->fd_count++] = fd;
-    return true;
+    for (size_t i = 0; i < sq_memory_region_count(mem); i++)
+        n += !sq_memory_region_at(mem, i)->lent;
+    return n;
+}
+
+/* The queue's, then those of memory. */
+static void list_parts(const struct squib_memory *mem,
+                       const struct sq_vhost_user_ring *ring,
+                       struct part part[PARTS_MAX])
+{
+    *part++ = (struct part){RING_GPA, ring->len, ring->hva, ring->fd};
+    for (size_t i = 0; i < sq_memory_region_count(mem); i++) {
+        const struct sq_memory_region *r = sq_memory_region_at(mem, i);
+
+        if (!r->lent)
+            *part++ = (struct part){r->gpa, r->len, r->hva, r->fd};
+    }
+}
+
+/* 32 bytes; the file is mapped from its begin. */
+static void describe(const struct part *part, uint8_t *out)
+{
+    sq_st64(out, part->gpa);
+    sq_st64(out + 8, part->len);
+    sq_st64(out + 16, (uintptr_t)part->hva);
+    sq_st64(out + 24, 0);
+}
+
+static int share_table(struct sq_vhost_user *vu, const struct part *part,
+                       unsigned count, struct squib_error *err)
+{
+    struct message m = {
+        .request = SET_MEM_TABLE, .len = 8 + 32 * count, .fd_count = count};
+
+    _Static_assert(8 + 32 * TABLE_MAX <= PAYLOAD_MAX,
+                   "all parts fit a message");
+    sq_st32(m.payload, count);
+    for (unsigned i = 0; i < count; i++) {
+        describe(&part[i], m.payload + 8 + 32 * i);
+        m.fd[i] = part[i].fd;
+    }
+    return tell(vu, &m, err);
+}
+
+static int share_one(struct sq_vhost_user *vu, const struct part *part,
+                     bool add, struct squib_error *err)
+{
+    struct message m = {
+        .request = add ? ADD_MEM_REG : REM_MEM_REG,
+        .len = 40,
+        .fd = {part->fd},
+        .fd_count = add,
+    };
+
+    describe(part, m.payload + 8);
+    return tell(vu, &m, err);
+}
+
+int sq_vhost_user_can_share(const struct sq_vhost_user *vu,
+                            const struct squib_memory *mem,
+                            struct squib_error *err)
+{
+    unsigned count = part_count(mem);
+    uint64_t most = vu->slots > TABLE_MAX ? vu->slots : TABLE_MAX;
+
+    if (count <= most)
+        return 0;
+    return sq_err_set(err, SQUIB_E_RANGE, "vhost-user: the back end takes %u "
+                      "parts of memory at most, and there are %u\n  do: give "
+                      "the machine less memory to plug, in larger slots",
+                      (unsigned)(most - 1), count - 1);
 }
 
 static int share_memory(struct sq_vhost_user *vu,
@@ -314,24 +397,32 @@ static int share_memory(struct sq_vhost_user *vu,
                         const struct sq_vhost_user_ring *ring,
                         struct squib_error *err)
 {
-    struct message m = {.request = SET_MEM_TABLE};
-    bool fits = add_region(&m, RING_GPA, ring->len, ring->hva, ring->fd);
+    struct part part[PARTS_MAX];
+    unsigned count = part_count(mem);
+    int rc = sq_vhost_user_can_share(vu, mem, err);
 
-    _Static_assert(8 + 32 * SQ_VHOST_USER_REGIONS_MAX <= PAYLOAD_MAX,
-                   "all regions fit a message");
-    for (size_t i = 0; i < sq_memory_region_count(mem) && fits; i++) {
-        const struct sq_memory_region *r = sq_memory_region_at(mem, i);
-
-        if (!r->lent)
-            fits = add_region(&m, r->gpa, r->len, r->hva, r->fd);
+    if (rc)
+        return rc;
+    list_parts(mem, ring, part);
+    if (count <= TABLE_MAX)
+        return share_table(vu, part, count, err);
+    for (unsigned i = 0; i < count && !rc; i++) {
+        rc = share_one(vu, &part[i], true, err);
+        if (!rc)
+            vu->added[vu->added_count++] = part[i];
     }
-    if (!fits)
-        return sq_err_set(err, SQUIB_E_RANGE, "vhost-user: memory has more "
-                          "than %u parts that would have to be shared",
-                          SQ_VHOST_USER_REGIONS_MAX - 1);
-    sq_st32(m.payload, m.fd_count);
-    m.len = 8 + 32 * m.fd_count;
-    return tell(vu, &m, err);
+    return rc;
+}
+
+/* A table is replaced by the next; what was added stays until it is removed.
+ */
+static int unshare_memory(struct sq_vhost_user *vu, struct squib_error *err)
+{
+    int rc = 0;
+
+    for (; vu->added_count && !rc; vu->added_count--)
+        rc = share_one(vu, &vu->added[vu->added_count - 1], false, err);
+    return rc;
 }
 
 int sq_vhost_user_start(struct sq_vhost_user *vu, uint64_t features,
@@ -370,5 +461,5 @@ int sq_vhost_user_stop(struct sq_vhost_user *vu, struct squib_error *err)
 
     if (!rc && m.len != 8)
         return broke(vu, err, 0, "an answer has the wrong length");
-    return rc;
+    return rc ? rc : unshare_memory(vu, err);
 }

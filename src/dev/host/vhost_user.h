@@ -18,8 +18,6 @@
 #include "core/memory.h"
 
 #define SQ_VHOST_USER_WAIT_MS 3000
-/* Ranges of memory that can be shared, the queue's included. */
-#define SQ_VHOST_USER_REGIONS_MAX 8u
 
 struct sq_vhost_user;
 
@@ -49,9 +47,16 @@ struct sq_vhost_user_ring {
     int kick_fd, call_fd; /* it reads the one and writes the other */
 };
 
+/* Whether it takes as many parts as this memory has: every back end takes 7,
+ * and those that configure memory slots say how many. Errors: SQUIB_E_RANGE.
+ */
+int sq_vhost_user_can_share(const struct sq_vhost_user *vu,
+                            const struct squib_memory *mem,
+                            struct squib_error *err);
+
 /* Has it serve the queue with these features, from both indices 0 on. The
  * addresses in descriptors are `mem`'s; lent memory is not shared. Errors:
- * SQUIB_E_RANGE (more regions than can be shared), or as above. */
+ * those of sq_vhost_user_can_share(), or as above. */
 int sq_vhost_user_start(struct sq_vhost_user *vu, uint64_t features,
                         const struct squib_memory *mem,
                         const struct sq_vhost_user_ring *ring,

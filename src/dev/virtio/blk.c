@@ -393,6 +393,7 @@ static bool next(struct blk *blk)
 
     if (blk->free_count == 0) {
         blk->stalled = true;
+        count(&blk->counters.stalls, 1);
         return false;
     }
     r = &blk->slot[blk->free_slot[blk->free_count - 1]];

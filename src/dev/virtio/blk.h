@@ -35,6 +35,7 @@ struct sq_virtio_blk_counters {
     _Atomic uint64_t idle_notifications; /* that brought no request */
     _Atomic uint64_t left_waiting; /* requests, after a turn */
     _Atomic uint64_t swaps;        /* of the disk */
+    _Atomic uint64_t stalls; /* times that requests waited for others */
     /* From a request's start to its end. */
     struct sq_latency read_latency, write_latency;
 };

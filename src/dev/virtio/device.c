@@ -199,6 +199,8 @@ void sq_virtio_queue_start(struct sq_virtio_device *dev, unsigned q)
 {
     if (!sq_queue_start(&dev->queue[q], dev->mem,
                         sq_virtio_acked(dev, SQ_VIRTIO_F_EVENT_IDX),
-                        sq_virtio_acked(dev, SQ_VIRTIO_F_INDIRECT_DESC)))
+                        sq_virtio_acked(dev, SQ_VIRTIO_F_INDIRECT_DESC))) {
+        count(&dev->counters.activate_failed);
         sq_virtio_fail(dev);
+    }
 }

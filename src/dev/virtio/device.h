@@ -111,6 +111,8 @@ struct sq_virtio_counters {
     _Atomic uint64_t config_changes; /* of them, for the configuration */
     _Atomic uint64_t guest_errors;  /* broken rules of any kind */
     _Atomic uint64_t failures;      /* that ask for a reset */
+    _Atomic uint64_t config_failed; /* refused writes of configuration */
+    _Atomic uint64_t activate_failed; /* queues that cannot be */
     /* Times that the device was to look at a queue. */
     _Atomic uint64_t queue_events[SQ_VIRTIO_QUEUES_MAX];
 };

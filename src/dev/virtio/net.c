@@ -184,8 +184,10 @@ static bool have_frame(struct net *n)
     if (rc > 0)
         return true;
     n->frame.len = 0;
-    if (rc < 0)
+    if (rc < 0) {
+        count(&n->counters.rx_broken, 1);
         died(n);
+    }
     return false;
 }
 

@@ -59,6 +59,7 @@ struct sq_virtio_net_counters {
     _Atomic uint64_t rx_events;     /* the engine had something */
     _Atomic uint64_t rx_no_buffers; /* a frame had to wait for buffers */
     _Atomic uint64_t rx_failed;     /* frames the guest cannot take */
+    _Atomic uint64_t rx_broken;     /* the engine is gone: 1 */
     _Atomic uint64_t tx_frames, tx_bytes; /* given to the engine */
     _Atomic uint64_t tx_busy;       /* the engine had to be waited for */
     _Atomic uint64_t tx_failed;     /* the engine lost them */

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "dev/host/disk.h"
+#include "os/guard.h"
 
 #define QUEUE 0u
 #define QUEUE_SIZE 64u
@@ -33,6 +34,11 @@ struct pmem {
     struct sq_virtio_device dev;
     struct sq_disk *disk; /* the file; flushed beside the event thread */
     struct sq_virtio_pmem_region region;
+    struct sq_guard guard; /* of the part that is the file */
+    bool guarded, watching;
+    struct sq_poller *poller;
+    void (*lost)(void *ctx, const struct sq_virtio_device *dev);
+    void *lost_ctx;
     struct sq_throttle throttle;
     struct sq_virtio_pmem_counters counters;
 
@@ -83,6 +89,8 @@ static void settle(struct flush *f, int error)
         slot_release(f);
         return;
     }
+    if (!error && atomic_load(&p->guard.lost))
+        error = EIO;
     count(error ? &p->counters.failed : &p->counters.flushes);
     answer(f, error ? RET_ERROR : RET_OK);
 }
@@ -127,6 +135,11 @@ static void start(struct flush *f)
         sq_ld32(raw) != T_FLUSH) {
         count(&p->counters.refused);
         answer(f, RET_ERROR);
+        return;
+    }
+    if (sq_guard_check(&p->guard)) {
+        /* What the guest wrote has nowhere to go. */
+        settle(f, EIO);
         return;
     }
     if (p->disk->read_only) {
@@ -193,12 +206,37 @@ static void reset(struct sq_virtio_device *dev)
     p->processing = false;
 }
 
+/* The file is shorter than it was, or part of it cannot be read. */
+static void on_loss(void *ctx, int fd, unsigned events)
+{
+    struct pmem *p = ctx;
+
+    (void)fd;
+    (void)events;
+    sq_wake_drain(&p->guard.wake); /* it rings once */
+    if (p->dev.mem)
+        /* What was code there is so no more. */
+        sq_memory_wrote(p->dev.mem, p->region.range.gpa,
+                        p->region.range.len);
+    count(&p->counters.lost);
+    if (p->lost)
+        p->lost(p->lost_ctx, &p->dev);
+    if (!sq_virtio_enter(&p->dev))
+        return;
+    sq_virtio_fail(&p->dev);
+    sq_virtio_leave(&p->dev);
+}
+
 static void pmem_free(struct sq_virtio_device *dev)
 {
     struct pmem *p = pmem_of(dev);
 
     p->closing = true;
     sq_throttle_fini(&p->throttle);
+    if (p->watching)
+        sq_poller_del(p->poller, sq_wake_fd(&p->guard.wake));
+    if (p->guarded)
+        sq_guard_remove(&p->guard);
     sq_disk_free(p->disk);
     if (p->region.hva)
         munmap(p->region.hva, p->region.range.len);
@@ -246,7 +284,27 @@ static int map(struct pmem *p, const char *path, struct squib_error *err)
                          path);
     p->region.prot = SQUIB_PROT_READ | SQUIB_PROT_EXEC |
                      (read_only ? 0 : SQUIB_PROT_WRITE);
+    p->guard.hva = hva;
+    p->guard.len = len;
+    p->guard.fd = fd;
     return 0;
+}
+
+static int watch(struct pmem *p, const struct sq_virtio_pmem_config *config,
+                 struct squib_error *err)
+{
+    int rc = sq_guard_add(&p->guard, err);
+
+    if (rc)
+        return rc;
+    p->guarded = true;
+    p->poller = config->poller;
+    p->lost = config->lost;
+    p->lost_ctx = config->lost_ctx;
+    rc = sq_poller_add(p->poller, sq_wake_fd(&p->guard.wake), SQ_POLL_IN,
+                       on_loss, p, err);
+    p->watching = !rc;
+    return rc;
 }
 
 int sq_virtio_pmem_new(const struct sq_virtio_pmem_config *config,
@@ -278,6 +336,8 @@ int sq_virtio_pmem_new(const struct sq_virtio_pmem_config *config,
     sq_virtio_device_init(&p->dev, &pmem_ops, 0);
     sq_throttle_init(&p->throttle, &p->dev, QUEUE);
     rc = map(p, config->path, err);
+    if (!rc)
+        rc = watch(p, config, err);
     if (rc) {
         pmem_free(&p->dev);
         return rc;

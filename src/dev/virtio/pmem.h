@@ -7,6 +7,10 @@
  * writes there is in the file; a flush makes it durable. The mapping is a
  * multiple of 2 MiB, which Linux wants; what lies beyond the file's end is
  * ordinary memory that is lost.
+ *
+ * If the file is cut short under the guest, or the host cannot read it, what
+ * is gone reads as zeroes from then on; the device asks to be reset, and no
+ * flush succeeds again.
  */
 #ifndef SQ_DEV_VIRTIO_PMEM_H
 #define SQ_DEV_VIRTIO_PMEM_H
@@ -24,12 +28,16 @@ struct sq_virtio_pmem_config {
     bool read_only;
     uint64_t gpa; /* a multiple of SQ_VIRTIO_PMEM_ALIGN */
     struct sq_poller *poller;
+    /* Event thread, at most once: part of the file is gone. May be NULL. */
+    void (*lost)(void *ctx, const struct sq_virtio_device *dev);
+    void *lost_ctx;
 };
 
 struct sq_virtio_pmem_counters {
     _Atomic uint64_t flushes; /* done, good */
     _Atomic uint64_t failed;  /* the host could not */
     _Atomic uint64_t refused; /* not a flush */
+    _Atomic uint64_t lost;    /* part of the file is gone: 1 */
 };
 
 /* Errors: what sq_disk_open_config() says, SQUIB_E_INVAL for the address,

@@ -103,6 +103,8 @@ void sq_transport_config_write(struct sq_transport *t, uint64_t off,
 
     if (!dev->ops->config_written || off >= dev->config_len ||
         len > dev->config_len - off) {
+        atomic_fetch_add_explicit(&dev->counters.config_failed, 1,
+                                  memory_order_relaxed);
         sq_transport_guest_error(t);
         return;
     }

@@ -461,6 +461,13 @@ int sq_virtio_vhost_blk_new(const struct sq_virtio_vhost_blk_config *config,
     return 0;
 }
 
+int sq_virtio_vhost_blk_check(const struct sq_virtio_device *dev,
+                              const struct squib_memory *mem,
+                              struct squib_error *err)
+{
+    return sq_vhost_user_can_share(vhost_of(dev)->back, mem, err);
+}
+
 int sq_virtio_vhost_blk_refresh(struct sq_virtio_device *dev,
                                 struct squib_error *err)
 {

@@ -33,6 +33,12 @@ int sq_virtio_vhost_blk_new(const struct sq_virtio_vhost_blk_config *config,
                             struct sq_virtio_device **out,
                             struct squib_error *err);
 
+/* Whether the back end can have the guest's memory: a device of a back end
+ * that cannot would never start. Errors: SQUIB_E_RANGE. */
+int sq_virtio_vhost_blk_check(const struct sq_virtio_device *dev,
+                              const struct squib_memory *mem,
+                              struct squib_error *err);
+
 /* Asks the back end for its configuration again, as after its disk has
  * grown, and tells the driver. Event thread. */
 int sq_virtio_vhost_blk_refresh(struct sq_virtio_device *dev,

@@ -52,6 +52,13 @@ int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva)
     return error;
 }
 
+void sq_shm_write(int fd, void *hva, uint64_t off, const void *src,
+                  size_t len)
+{
+    (void)fd; /* objects cannot be written to */
+    memcpy((uint8_t *)hva + off, src, len);
+}
+
 /* Objects have no holes. What was zeroed and is free to be dropped reads as
  * zeroes whether it was dropped or not. */
 int sq_shm_discard(int fd, void *hva, uint64_t off, uint64_t len)

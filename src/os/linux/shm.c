@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -38,6 +39,27 @@ int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva)
     error = errno;
     close(*fd);
     return error;
+}
+
+/* Memory of huge pages cannot be written to. */
+void sq_shm_write(int fd, void *hva, uint64_t off, const void *src,
+                  size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = pwrite(fd, (const uint8_t *)src + done, len - done,
+                           (off_t)(off + done));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    if (done < len)
+        memcpy((uint8_t *)hva + off + done, (const uint8_t *)src + done,
+               len - done);
 }
 
 int sq_shm_discard(int fd, void *hva, uint64_t off, uint64_t len)

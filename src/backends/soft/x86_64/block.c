@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "backends/soft/vcpu.h"
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/insns.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
 #include "base/err.h"
+#include "os/lazy.h"
 
 #define HASH_BITS 17
 #define ARENA_LEN (24u << 20)
@@ -23,6 +25,9 @@ struct sq_block_cache {
     link hash[1u << HASH_BITS]; /* by physical address; any vCPU reads */
     /* vCPUs between setting granules and having asked writers */
     _Atomic uint32_t marking;
+    /* the last request to writers, and which all have answered; they change
+     * with the VM's lock only */
+    _Atomic uint64_t asked, answered;
     pthread_mutex_t lock; /* guards what follows, and changes of `hash` */
     pthread_cond_t moved; /* running or stopping changed */
     uint8_t *arena; /* blocks one after the other; emptied when full */
@@ -36,15 +41,16 @@ struct sq_block_cache {
 
 int sq_block_cache_new(struct sq_block_cache **out, struct squib_error *err)
 {
-    struct sq_block_cache *bc = calloc(1, sizeof(*bc));
+    struct sq_block_cache *bc = sq_lazy_new(sizeof(*bc), "squib-blocks");
 
     if (!bc)
-        return sq_err_set(err, SQUIB_E_NOMEM, "code cache: out of memory");
-    bc->arena = mmap(NULL, ARENA_LEN, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bc->arena == MAP_FAILED) {
-        free(bc);
         return sq_err_os(err, SQUIB_E_OS, errno, "code cache");
+    bc->arena = sq_lazy_new(ARENA_LEN, "squib-blocks");
+    if (!bc->arena) {
+        int error = errno;
+
+        munmap(bc, sizeof(*bc));
+        return sq_err_os(err, SQUIB_E_OS, error, "code cache");
     }
     bc->limit = ARENA_LEN;
     pthread_mutex_init(&bc->lock, NULL);
@@ -60,7 +66,7 @@ void sq_block_cache_free(struct sq_block_cache *bc)
     munmap(bc->arena, ARENA_LEN);
     pthread_cond_destroy(&bc->moved);
     pthread_mutex_destroy(&bc->lock);
-    free(bc);
+    munmap(bc, sizeof(*bc));
 }
 
 uint64_t sq_block_count(struct sq_block_cache *bc)
@@ -69,6 +75,16 @@ uint64_t sq_block_count(struct sq_block_cache *bc)
 
     pthread_mutex_lock(&bc->lock);
     n = bc->count;
+    pthread_mutex_unlock(&bc->lock);
+    return n;
+}
+
+uint64_t sq_block_forgotten(struct sq_block_cache *bc)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&bc->lock);
+    n = bc->epoch;
     pthread_mutex_unlock(&bc->lock);
     return n;
 }
@@ -90,14 +106,57 @@ static void take_write_mappings(struct sq_x86_cpu *c, struct sq_code_page *p,
                                 uint64_t page_gpa)
 {
     uint32_t writers = atomic_load(&p->writers), self = 1u << c->index;
+    uint64_t n;
 
     if (writers & self) {
         sq_x86_tlb_purge_write(c, page_gpa);
         atomic_fetch_and(&p->writers, ~self);
     }
-    for (uint32_t k = 0; writers & ~self && k < SQUIB_VCPUS_MAX; k++)
-        if (writers >> k & 1 && k != c->index)
-            sq_soft_kick(c->vm, k, ATTN_PURGE);
+    writers &= ~self;
+    if (!writers)
+        return;
+    pthread_mutex_lock(&c->vm->lock);
+    n = atomic_fetch_add(&c->blocks->asked, 1) + 1;
+    atomic_store(&p->asked, n);
+    for (; writers; writers &= writers - 1) {
+        uint32_t k = (uint32_t)__builtin_ctz(writers);
+
+        if (c->vm->vcpu[k])
+            atomic_store(&c->vm->vcpu[k]->cpu.asked, n);
+        sq_soft_kick_locked(c->vm, k, ATTN_PURGE);
+    }
+    pthread_mutex_unlock(&c->vm->lock);
+}
+
+uint64_t sq_block_asked(struct sq_x86_cpu *c)
+{
+    return atomic_load(&c->blocks->asked);
+}
+
+/* Whether all who could write to the page have answered. */
+static bool settled(struct sq_x86_cpu *c, struct sq_code_page *p)
+{
+    struct sq_block_cache *bc = c->blocks;
+    uint64_t asked = atomic_load(&p->asked), all;
+
+    if (SQ_LIKELY(asked <= atomic_load(&bc->answered)))
+        return true;
+    pthread_mutex_lock(&c->vm->lock);
+    all = atomic_load(&bc->asked);
+    for (uint32_t k = 0; k < SQUIB_VCPUS_MAX; k++) {
+        const struct sq_soft_vcpu *v = c->vm->vcpu[k];
+        uint64_t n;
+
+        if (!v || !atomic_load(&v->cpu.in_run))
+            continue;
+        n = atomic_load(&v->cpu.answered);
+        if (n < atomic_load(&v->cpu.asked) && n < all)
+            all = n;
+    }
+    if (all > atomic_load(&bc->answered))
+        atomic_store(&bc->answered, all);
+    pthread_mutex_unlock(&c->vm->lock);
+    return asked <= all;
 }
 
 /* Marks [off, off + len) of a page, cut at its end, as decoded. */
@@ -215,24 +274,25 @@ static bool append(struct sq_x86_cpu *c, struct sq_x86_block *b,
 static void decode_crossing(struct sq_x86_cpu *c, struct fetch *f,
                             struct sq_x86_block *b)
 {
+    struct sq_x86_cross *x = sq_block_cross(b);
     uint8_t bytes[15];
     unsigned rest = 15 - f->avail;
     struct sq_soft_slot *s;
     bool more;
 
     b->crosses = true;
-    b->pa2 = sq_x86_fetch_gpa(c, NULL, f->gva + f->avail);
-    s = sq_soft_slot_of(c->vm, b->pa2);
+    x->pa = sq_x86_fetch_gpa(c, NULL, f->gva + f->avail);
+    s = sq_soft_slot_of(c->vm, x->pa);
     memcpy(bytes, f->bytes, f->avail);
     if (s) {
-        b->page2 = &s->pages[(b->pa2 - s->gpa) >> 12];
-        b->gen2 = sq_code_page_gen(b->page2);
-        mark(c, b->page2, b->pa2 & ~0xfffull, 0, rest);
-        memcpy(bytes + f->avail, s->hva + (b->pa2 - s->gpa), rest);
+        x->page = &s->pages[(x->pa - s->gpa) >> 12];
+        x->gen = sq_code_page_gen(x->page);
+        mark(c, x->page, x->pa & ~0xfffull, 0, rest);
+        memcpy(bytes + f->avail, s->hva + (x->pa - s->gpa), rest);
     } else {
         memset(bytes + f->avail, 0xff, rest);
-        b->page2 = b->page;
-        b->gen2 = b->gen;
+        x->page = b->page;
+        x->gen = b->gen;
     }
     append(c, b, bytes, 15, 0, &more);
 }
@@ -243,6 +303,7 @@ static void decode_into(struct sq_x86_cpu *c, struct fetch *f,
     uint64_t page_gpa = f->pa & ~0xfffull;
     unsigned off = 0, start = (unsigned)(f->pa & 0xfff);
     bool go = true, more = false;
+    struct sq_x86_insn *end;
 
     *b = (struct sq_x86_block){.pa = f->pa, .page = f->page,
                                .mode = c->mode};
@@ -258,9 +319,11 @@ static void decode_into(struct sq_x86_cpu *c, struct fetch *f,
     }
     if (more && b->n == 0)
         decode_crossing(c, f, b);
-    b->insn[b->n] = (struct sq_x86_insn){
-        .exec = sq_x86_exec_end,
-        .off = (uint16_t)(b->insn[b->n - 1].off + b->insn[b->n - 1].len)};
+    end = &b->insn[b->n];
+    end->exec = sq_x86_exec_end;
+    end->off = (uint16_t)(end[-1].off + end[-1].len);
+    end->len = end->flags = 0;
+    end->disp = 0;
 }
 
 /* --- all of it goes ------------------------------------------------------ */
@@ -284,6 +347,12 @@ void sq_block_cache_forget(struct sq_soft_vm *vm)
     pthread_mutex_unlock(&vm->blocks->lock);
 }
 
+static void young_forget(struct sq_x86_cpu *c)
+{
+    c->young.used = 0;
+    memset(c->young.slot, 0, sizeof(c->young.slot));
+}
+
 /* Waits until c may run; the caller has the lock, which is released. */
 static void go_on(struct sq_x86_cpu *c)
 {
@@ -296,15 +365,25 @@ static void go_on(struct sq_x86_cpu *c)
     renew = c->code_epoch != bc->epoch;
     c->code_epoch = bc->epoch;
     pthread_mutex_unlock(&bc->lock);
+    /* Say that we may write, then look whether we may; who asks does it the
+     * other way round. */
+    atomic_store(&c->in_run, true);
+    sq_x86_answer_purge(c);
     if (renew) {
+        young_forget(c);
         sq_x86_jc_flush(c);
         sq_jit_renew(c);
     }
 }
 
-/* c no longer runs; the caller has the lock. */
-static void stop(struct sq_block_cache *bc)
+/* c no longer runs; takes the lock. */
+static void stop(struct sq_x86_cpu *c)
 {
+    struct sq_block_cache *bc = c->blocks;
+
+    sq_x86_answer_purge(c);
+    atomic_store(&c->in_run, false);
+    pthread_mutex_lock(&bc->lock);
     bc->running--;
     if (bc->stopping && !bc->running)
         pthread_cond_broadcast(&bc->moved);
@@ -318,8 +397,7 @@ void sq_block_begin(struct sq_x86_cpu *c)
 
 void sq_block_end(struct sq_x86_cpu *c)
 {
-    pthread_mutex_lock(&c->blocks->lock);
-    stop(c->blocks);
+    stop(c);
     pthread_mutex_unlock(&c->blocks->lock);
 }
 
@@ -327,8 +405,7 @@ void sq_block_safepoint(struct sq_x86_cpu *c)
 {
     struct sq_block_cache *bc = c->blocks;
 
-    pthread_mutex_lock(&bc->lock);
-    stop(bc);
+    stop(c);
     if (bc->full && !bc->stopping) {
         bc->stopping = true;
         for (uint32_t k = 0; bc->running && k < SQUIB_VCPUS_MAX; k++)
@@ -356,11 +433,13 @@ void sq_block_full(struct sq_x86_cpu *c)
 static bool usable(struct sq_x86_cpu *c, const struct fetch *f,
                    const struct sq_x86_block *b)
 {
+    const struct sq_x86_cross *x = sq_block_cross(b);
+
     if (!b->crosses)
         return true;
-    return atomic_load_explicit(&b->page2->gen, memory_order_relaxed) ==
-               b->gen2 &&
-           sq_x86_fetch_gpa(c, NULL, f->gva + f->avail) == b->pa2;
+    return atomic_load_explicit(&x->page->gen, memory_order_relaxed) ==
+               x->gen &&
+           sq_x86_fetch_gpa(c, NULL, f->gva + f->avail) == x->pa;
 }
 
 static struct sq_x86_block *find(struct sq_x86_cpu *c, const struct fetch *f)
@@ -373,12 +452,19 @@ static struct sq_x86_block *find(struct sq_x86_cpu *c, const struct fetch *f)
     return b;
 }
 
+static size_t len_of(const struct sq_x86_block *b)
+{
+    return b->crosses ? SQ_BLOCK_ROOM(b->n) : SQ_BLOCK_LEN(b->n);
+}
+
 /* Whether two blocks are decoded from the same bytes. */
 static bool same(const struct sq_x86_block *a, const struct sq_x86_block *b)
 {
+    const struct sq_x86_cross *x = sq_block_cross(a), *y = sq_block_cross(b);
+
     return a->pa == b->pa && a->mode == b->mode && a->gen == b->gen &&
            a->crosses == b->crosses &&
-           (!a->crosses || (a->pa2 == b->pa2 && a->gen2 == b->gen2));
+           (!a->crosses || (x->pa == y->pa && x->gen == y->gen));
 }
 
 /* Takes stale blocks out of a chain. Returns what is like `b`, or NULL. */
@@ -404,7 +490,7 @@ static struct sq_x86_block *enter(struct sq_x86_cpu *c,
 {
     struct sq_block_cache *bc = c->blocks;
     link *chain = &bc->hash[hash_of(decoded->pa)];
-    size_t len = SQ_BLOCK_LEN(decoded->n);
+    size_t len = len_of(decoded);
     struct sq_x86_block *b;
 
     pthread_mutex_lock(&bc->lock);
@@ -427,6 +513,87 @@ static struct sq_x86_block *enter(struct sq_x86_cpu *c,
     return b;
 }
 
+/* --- blocks that ran once ------------------------------------------------ */
+
+/* Much code runs once: what starts up, and what is woken up now and then. A
+ * block enters the cache when it runs for the second time, usually soon,
+ * from a small room of the vCPU's own where it was decoded to; or if it is no
+ * longer there by then, decoded again. */
+
+static struct sq_x86_block **young_at(struct sq_x86_cpu *c, uint64_t pa)
+{
+    return &c->young.slot[(pa ^ pa >> 9) % SQ_YOUNG_SLOTS];
+}
+
+/* The block if it is still there; it leaves its slot. */
+static struct sq_x86_block *young_take(struct sq_x86_cpu *c,
+                                       const struct fetch *f)
+{
+    struct sq_x86_block **at = young_at(c, f->pa), *b = *at;
+
+    if (!b || b->pa != f->pa || b->mode != c->mode || !sq_block_fresh(b) ||
+        !usable(c, f, b))
+        return NULL;
+    *at = NULL;
+    return b;
+}
+
+/* Room to decode into, until the next time. */
+static struct sq_x86_block *young_room(struct sq_x86_cpu *c)
+{
+    if (c->young.used + SQ_BLOCK_ROOM(SQ_BLOCK_INSNS_MAX) > SQ_YOUNG_LEN)
+        young_forget(c);
+    return (struct sq_x86_block *)(void *)(c->young.room + c->young.used);
+}
+
+static void young_keep(struct sq_x86_cpu *c, struct sq_x86_block *b)
+{
+    *young_at(c, b->pa) = b;
+    c->young.used += len_of(b);
+}
+
+/* Whether a block at pa may have run before; it has, from now on. */
+static bool ran(struct sq_x86_cpu *c, uint64_t pa)
+{
+    struct sq_x86_young *y = &c->young;
+    uint64_t h = pa * 0x9e3779b97f4a7c15ull >> (64 - SQ_YOUNG_BITS);
+    uint64_t bit = 1ull << (h & 63);
+
+    if (y->ran[h / 64] & bit)
+        return true;
+    if (++y->ran_count > (1u << SQ_YOUNG_BITS) / 4) {
+        memset(y->ran, 0, sizeof(y->ran));
+        y->ran_count = 1;
+    }
+    y->ran[h / 64] |= bit;
+    return false;
+}
+
+/* What is translated the first time has to be in the cache. */
+static bool is_first(struct sq_x86_cpu *c, uint64_t pa)
+{
+    return c->vm->jit_heat != 1 && !ran(c, pa);
+}
+
+/* Decodes a block. True: it is for this time only. */
+static bool decode_new(struct sq_x86_cpu *c, struct fetch *f,
+                       struct sq_x86_block **out)
+{
+    struct sq_x86_block *b = *out = young_room(c);
+
+    decode_into(c, f, b, SQ_BLOCK_INSNS_MAX);
+    sq_x86_answer_purge(c);
+    if (!settled(c, b->page) ||
+        (b->crosses && !settled(c, sq_block_cross(b)->page))) {
+        b->jit[0] = b->jit[1] = SQ_JIT_NEVER;
+        return true;
+    }
+    if (!is_first(c, b->pa))
+        return false;
+    young_keep(c, b);
+    return true;
+}
+
 struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
 {
     struct sq_x86_block *b;
@@ -435,20 +602,13 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
     if (SQ_UNLIKELY(c->debug.code) &&
         sq_x86_debug_on_page(c, c->debug.code, fetch_gva(c)))
         return sq_block_single(c);
-    for (;;) {
-        fetch_begin(c, &f);
-        b = find(c, &f);
-        if (!b) {
-            struct sq_x86_block *d = (void *)c->decoded;
-
-            decode_into(c, &f, d, SQ_BLOCK_INSNS_MAX);
-            b = enter(c, d);
-        }
-        /* Whoever decoded it has asked us before, if we can write to its
-         * page: what we have written may be missing in it. */
-        if (SQ_LIKELY(!(atomic_load(&c->attn) & ATTN_PURGE)))
-            break;
-        sq_x86_answer_purge(c);
+    fetch_begin(c, &f);
+    b = find(c, &f);
+    if (!b) {
+        b = young_take(c, &f);
+        if (!b && decode_new(c, &f, &b))
+            return b;
+        b = enter(c, b);
     }
     /* Blocks that cross a page depend on two translations, so they are
      * looked up here each time. */

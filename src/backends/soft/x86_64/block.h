@@ -15,12 +15,23 @@
  * reads the bytes. Whoever gives one up bumps the generation, because it
  * may have written in between. Interrupts are sent only after pending
  * purges were answered, so code that is changed by one vCPU and announced
- * by an interrupt is seen by the other. Who takes a block from the cache
- * answers purges first, so that a vCPU sees what it has itself written
- * even if another one decoded it.
+ * by an interrupt is seen by the other.
+ *
+ * What is announced otherwise, by a flag in memory, must be seen as well,
+ * once the other vCPU has serialized; and a vCPU must see its own writes,
+ * even in what another one decoded. Therefore a block is entered in the cache
+ * only when all writers have answered, which is known by counting: requests
+ * are numbered, every vCPU says up to which it has answered, and one that runs
+ * no guest code has answered all. Until then what is decoded runs
+ * once and is decoded again the next time. So whatever is in the cache and
+ * fresh, nobody can overwrite unseen.
+ *
+ * Two blocks in five run only once. So a block enters the cache when it runs
+ * for the second time on one vCPU; the first time it is the vCPU's own
+ * (struct sq_x86_young).
  *
  * All vCPUs run the same blocks. They are found without a lock; they are
- * entered in the cache, complete, with one. A block that is stale leaves the
+ * entered, complete, with one. A block that is stale leaves the
  * chain that it is found by, but stays in memory, because other vCPUs may
  * run it. Memory is taken back all at once: when it is full, every vCPU that
  * is between sq_block_begin() and sq_block_end() is stopped between two of
@@ -44,6 +55,8 @@ void sq_block_cache_forget(struct sq_soft_vm *vm);
 
 /* How many blocks were decoded and entered. Any thread. */
 uint64_t sq_block_count(struct sq_block_cache *bc);
+/* How often everything was forgotten. Any thread. */
+uint64_t sq_block_forgotten(struct sq_block_cache *bc);
 /* For tests: the cache is full when it holds `len` bytes of blocks. */
 void sq_block_limit(struct sq_block_cache *bc, size_t len);
 
@@ -63,6 +76,10 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c);
 /* One instruction at RIP as a block of its own that is not kept: for
  * single steps. Valid until the next call. */
 struct sq_x86_block *sq_block_single(struct sq_x86_cpu *c);
+
+/* The number of the last request to writers; who has given up all write
+ * mappings of code after that stores it in its `answered`. */
+uint64_t sq_block_asked(struct sq_x86_cpu *c);
 
 /* The fresh block at a physical address in 64-bit mode that was decoded
  * when its page had generation `gen`, or NULL. Not a safepoint. */

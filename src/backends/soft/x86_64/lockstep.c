@@ -640,7 +640,12 @@ bool sq_lockstep_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
     }
     memcpy(&l->leave, &c->leave, sizeof(l->leave));
     for (unsigned tries = 0; tries < TRIES && limit && r != SAME;) {
+        if (!sq_turn_try(&c->vm->turn)) {
+            r = ALONE; /* a device is at guest memory */
+            break;
+        }
         r = pair(c, b, &limit);
+        sq_turn_give(&c->vm->turn);
         if (r == DIFFERENT) {
             l->counts.retries++;
             tries++;

@@ -19,10 +19,13 @@
  * the time, the TLB) and writes to code split their block: what is before
  * them is a pair, they are interpreted alone.
  *
- * So memory is written once, and devices on other threads see nothing strange.
- * They may change what the guest reads between the two runs: a pair that
- * differs is undone and tried again, and only what differs each time is an
- * error.
+ * So memory is written once, and who looks at it meanwhile sees nothing
+ * strange. The event loop's devices must not change what the guest reads
+ * between the two runs: a pair is in turn with them (os/turn.h), and the block
+ * is interpreted alone while they have it. What else is at guest memory (a
+ * worker's transfer to or from a buffer that the guest has lent) may come
+ * between: a pair that differs is undone and tried again, and only what
+ * differs each time is an error.
  */
 #ifndef SQ_SOFT_X86_LOCKSTEP_H
 #define SQ_SOFT_X86_LOCKSTEP_H

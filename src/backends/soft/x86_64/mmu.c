@@ -93,33 +93,38 @@ static void flush_all(struct sq_x86_cpu *c)
             c->itlb[u][k].tag = 0;
     }
     memset(c->tlb_used, 0, sizeof(c->tlb_used));
-    memset(c->itlb_used, 0, sizeof(c->itlb_used));
+    memset(c->tlb_local, 0, sizeof(c->tlb_local));
+    memset(c->itlb_local, 0, sizeof(c->itlb_local));
 }
 
-/* Address spaces change often: only what is in use is looked at. */
+/* Address spaces change often: only what may have to go is looked at. */
 static void flush_local(struct sq_x86_cpu *c, unsigned u)
 {
-    for (size_t w = 0; w < SQ_ARRAY_LEN(c->tlb_used[u]); w++) {
-        for (uint64_t m = c->tlb_used[u][w]; m; m &= m - 1) {
-            size_t k = w * 64 + (size_t)__builtin_ctzll(m);
-            struct sq_tlb_entry *e = &c->tlbs[u][k];
-
-            if (e->gpa & 1 && e->gpa != UINT64_MAX)
-                continue;
-            sq_x86_tlb_clear(e, k);
-            c->tlb_used[u][w] &= ~(1ull << (k & 63));
-        }
-    }
-    for (size_t w = 0; w < SQ_ARRAY_LEN(c->itlb_used[u]); w++) {
-        for (uint64_t m = c->itlb_used[u][w]; m; m &= m - 1) {
+    for (size_t w = 0; w < SQ_ARRAY_LEN(c->tlb_local[u]); w++) {
+        for (uint64_t m = c->tlb_local[u][w]; m; m &= m - 1) {
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
 
-            if (c->itlb[u][k].gpa & 1)
-                continue;
-            c->itlb[u][k].tag = 0;
-            c->itlb_used[u][w] &= ~(1ull << (k & 63));
+            sq_x86_tlb_clear(&c->tlbs[u][k], k);
         }
+        c->tlb_used[u][w] &= ~c->tlb_local[u][w];
+        c->tlb_local[u][w] = 0;
     }
+    for (size_t w = 0; w < SQ_ARRAY_LEN(c->itlb_local[u]); w++) {
+        for (uint64_t m = c->itlb_local[u][w]; m; m &= m - 1)
+            c->itlb[u][w * 64 + (size_t)__builtin_ctzll(m)].tag = 0;
+        c->itlb_local[u][w] = 0;
+    }
+}
+
+/* Notes entry k of a set in one with a bit for each. */
+static void note_local(uint64_t *set, size_t k, bool global)
+{
+    uint64_t bit = 1ull << (k & 63);
+
+    if (global)
+        set[k / 64] &= ~bit;
+    else
+        set[k / 64] |= bit;
 }
 
 void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global)
@@ -231,11 +236,14 @@ static void purge_code(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
 
 void sq_x86_handle_purge(struct sq_x86_cpu *c)
 {
+    uint64_t asked = sq_block_asked(c);
+
     for (unsigned u = 0; u < 2; u++)
         for (size_t k = 0; k < SQ_TLB_ALL; k++)
             purge_code(c, &c->tlbs[u][k], k, NULL);
     sq_x86_tlb_each_waiting(c, purge_code, NULL);
     purge_code(c, &c->debug.aside, c->debug.aside_k, NULL);
+    atomic_store(&c->answered, asked);
 }
 
 _Noreturn static void page_fault(struct sq_x86_cpu *c,
@@ -283,6 +291,7 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
         purge_code(c, e, k, NULL);
     sq_x86_tlb_clear(e, k);
     c->tlb_used[user][k / 64] |= 1ull << (k & 63);
+    note_local(c->tlb_local[user], k, w.global);
     e->gpa = w.gpa | sq_tlb_size_of(w.shift) << 1 | w.global;
     s = sq_soft_slot_of(c->vm, w.gpa);
     if (!s || !(s->prot & SQUIB_PROT_READ))
@@ -521,8 +530,7 @@ uint64_t sq_x86_fetch_gpa(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     sq_tlb_large_note(&c->large, gva, sq_tlb_size_of(w.shift));
     e->tag = (gva & ~0xfffull) | 1;
     e->gpa = w.gpa | sq_tlb_size_of(w.shift) << 1 | w.global;
-    c->itlb_used[user][(e - c->itlb[user]) / 64] |=
-        1ull << ((e - c->itlb[user]) & 63);
+    note_local(c->itlb_local[user], (size_t)(e - c->itlb[user]), w.global);
     return w.gpa + (gva & 0xfff);
 }
 

@@ -37,33 +37,30 @@ static struct sq_tlb_context *place(struct sq_x86_cpu *c)
  * is no room are dropped. */
 static void save(struct sq_x86_cpu *c, struct sq_tlb_context *x, unsigned u)
 {
-    for (size_t w = 0; w < SQ_ARRAY_LEN(c->tlb_used[u]); w++) {
-        for (uint64_t m = c->tlb_used[u][w]; m; m &= m - 1) {
+    for (size_t w = 0; w < SQ_ARRAY_LEN(c->tlb_local[u]); w++) {
+        for (uint64_t m = c->tlb_local[u][w]; m; m &= m - 1) {
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
             struct sq_tlb_entry *e = &c->tlbs[u][k];
 
-            if (e->gpa & 1 && e->gpa != UINT64_MAX)
-                continue;
             if (e->host && x->n < SQ_ARRAY_LEN(x->data))
                 x->data[x->n++] = (struct sq_tlb_waiting){
                     .e = *e, .k = (uint16_t)k, .user = u};
             sq_x86_tlb_clear(e, k);
-            c->tlb_used[u][w] &= ~(1ull << (k & 63));
         }
+        c->tlb_used[u][w] &= ~c->tlb_local[u][w];
+        c->tlb_local[u][w] = 0;
     }
-    for (size_t w = 0; w < SQ_ARRAY_LEN(c->itlb_used[u]); w++) {
-        for (uint64_t m = c->itlb_used[u][w]; m; m &= m - 1) {
+    for (size_t w = 0; w < SQ_ARRAY_LEN(c->itlb_local[u]); w++) {
+        for (uint64_t m = c->itlb_local[u][w]; m; m &= m - 1) {
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
             struct sq_itlb_entry *e = &c->itlb[u][k];
 
-            if (e->gpa & 1)
-                continue;
             if (e->tag && x->code_n < SQ_ARRAY_LEN(x->code))
                 x->code[x->code_n++] = (struct sq_itlb_waiting){
                     .e = *e, .k = (uint16_t)k, .user = u};
             e->tag = 0;
-            c->itlb_used[u][w] &= ~(1ull << (k & 63));
         }
+        c->itlb_local[u][w] = 0;
     }
 }
 
@@ -75,13 +72,14 @@ static void restore(struct sq_x86_cpu *c, struct sq_tlb_context *x)
         sq_tlb_large_note(&c->large, t->e.tag_r, t->e.gpa >> 1 & 3);
         c->tlbs[t->user][t->k] = t->e;
         c->tlb_used[t->user][t->k / 64] |= 1ull << (t->k & 63);
+        c->tlb_local[t->user][t->k / 64] |= 1ull << (t->k & 63);
     }
     for (unsigned n = 0; n < x->code_n; n++) {
         const struct sq_itlb_waiting *t = &x->code[n];
 
         sq_tlb_large_note(&c->large, t->e.tag, t->e.gpa >> 1 & 3);
         c->itlb[t->user][t->k] = t->e;
-        c->itlb_used[t->user][t->k / 64] |= 1ull << (t->k & 63);
+        c->itlb_local[t->user][t->k / 64] |= 1ull << (t->k & 63);
     }
     x->valid = false;
 }

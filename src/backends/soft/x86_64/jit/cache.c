@@ -12,18 +12,9 @@
 
 #include "backends/soft/x86_64/jit/state.h"
 #include "base/err.h"
+#include "base/util.h"
+#include "os/lazy.h"
 #include "os/shm.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static int map_code(struct sq_jit *j, struct squib_error *err)
 {
@@ -64,19 +55,11 @@ static uint8_t host_has(void)
     return has;
 }
 
-static void *table(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 /* What the host's processor and this build must be. */
 static int check_host(struct squib_error *err)
 {
     /* It cannot follow jumps from one stack to another. */
-    if (SANITIZED)
+    if (SQ_SANITIZED)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "interpreting, as the address sanitizer allows "
                           "no translator");
@@ -115,8 +98,10 @@ int sq_jit_new(struct sq_jit **out, unsigned heat, struct squib_error *err)
         sq_jit_free(j);
         return rc;
     }
-    j->sites = table(SQ_JIT_SITES_MAX * sizeof(*j->sites));
-    j->links = table(SQ_JIT_LINKS_MAX * sizeof(*j->links));
+    j->sites = sq_lazy_new(SQ_JIT_SITES_MAX * sizeof(*j->sites),
+                           "squib-jit");
+    j->links = sq_lazy_new(SQ_JIT_LINKS_MAX * sizeof(*j->links),
+                           "squib-jit");
     if (!j->sites || !j->links) {
         sq_jit_free(j);
         return sq_err_set(err, SQUIB_E_NOMEM, "translator: out of memory");

@@ -8,6 +8,7 @@
 #include "api/api.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,15 +149,18 @@ static void log_request(struct sq_call *call)
     const struct sq_http_request *r = call->request;
     json_t *body = NULL, *path = json_string(r->path);
     char *quoted, *where = json_dumps(path, JSON_ENCODE_ANY);
+    bool template = r->body && strcmp(r->path, "/cpu-config") == 0 &&
+                    call->api->log.level < SQ_LOG_DEBUG;
 
     /* What the guest is told is not for the log. */
-    if (r->body && strcmp(r->path, "/mmds") != 0 &&
-        strcmp(r->path, "/cpu-config") != 0)
+    if (r->body && strcmp(r->path, "/mmds") != 0 && !template)
         body = json_stringn(r->body, r->body_len);
     quoted = body ? json_dumps(body, JSON_ENCODE_ANY) : NULL;
     sq_log_info(&call->api->log, "The API server received a %s request on "
-                "%s%s%s.", names[r->method], where ? where : "?",
-                quoted ? " with body " : "", quoted ? quoted : "");
+                "%s%s%s%s.", names[r->method], where ? where : "?",
+                quoted ? " with body " : "", quoted ? quoted : "",
+                template ? ". To view the CPU template received by the API, "
+                           "configure log-level to DEBUG" : "");
     free(quoted);
     free(where);
     json_decref(body);
@@ -173,6 +177,7 @@ void sq_api_answer(void *ctx, const struct sq_http_request *request,
 {
     struct sq_api *api = ctx;
     struct sq_call *call = calloc(1, sizeof(*call));
+    uint64_t began_ns;
     json_t *fault;
 
     if (!call) {
@@ -182,6 +187,7 @@ void sq_api_answer(void *ctx, const struct sq_http_request *request,
     call->api = api;
     call->request = request;
     call->started = sq_control_started(api->control);
+    began_ns = sq_now_ns();
     split(call);
     log_request(call);
     if (carry_out(call)) {
@@ -190,6 +196,9 @@ void sq_api_answer(void *ctx, const struct sq_http_request *request,
         sq_log_info(&api->log, "The request was executed successfully. "
                     "Status code: %s.", call->reply ? "200 OK"
                                                     : "204 No Content");
+        if (call->timed)
+            sq_log_info(&api->log, "'%s' API request took %" PRIu64 " us.",
+                        call->timed, (sq_now_ns() - began_ns) / 1000);
     } else {
         sq_log_error(&api->log, "Received Error. Status code: %u %s. "
                      "Message: %s", call->fault.status,
@@ -247,6 +256,32 @@ int sq_api_listen(struct sq_api *api, const char *path,
     return rc;
 }
 
+/* Puts upstream's words for the part that failed in front. */
+static void name_part(struct squib_error *err)
+{
+    static const struct {
+        const char *starts, *part;
+    } parts[] = {
+        {"kernel ", "System configuration error: Cannot load kernel due to "
+                    "invalid memory configuration or invalid kernel image: "},
+        {"initrd ", "Error with initrd initialization: Cannot load initrd "
+                    "due to an invalid image: "},
+        {"pmem ", "Cannot create pmem device: "},
+        {"the kernel command line ", "Invalid kernel command line: Inserting "
+                                     "string would make command line too "
+                                     "long. "},
+        {"cannot open serial output ", "Failed to create device manager: "},
+    };
+
+    for (size_t i = 0; i < SQ_ARRAY_LEN(parts); i++) {
+        if (strncmp(err->text, parts[i].starts,
+                    strlen(parts[i].starts)) == 0) {
+            sq_err_prefix(err, "%s", parts[i].part);
+            return;
+        }
+    }
+}
+
 int sq_api_boot(struct sq_api *api,
                 int (*boot)(struct sq_control *control,
                             const struct sq_vm_spec *spec,
@@ -266,6 +301,8 @@ int sq_api_boot(struct sq_api *api,
         if (rc)
             sq_resources_retake(&api->resources);
     }
+    if (rc)
+        name_part(err);
     free(spec);
     return rc;
 }

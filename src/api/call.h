@@ -52,6 +52,7 @@ struct sq_call {
     /* The answer. */
     struct sq_fault fault;
     bool deprecated;
+    const char *timed; /* "pause vm": the log tells how long it took */
     char *reply; /* JSON for status 200; NULL: 204 */
 };
 

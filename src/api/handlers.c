@@ -12,7 +12,7 @@
 
 bool sq_call_reply(struct sq_call *call, json_t *tree)
 {
-    call->reply = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
+    call->reply = tree ? sq_json_text(tree) : NULL;
     json_decref(tree);
     return call->reply ? true
                        : sq_fault(&call->fault, "Internal VMM error: out of "
@@ -425,6 +425,7 @@ bool sq_run_vm_state(struct sq_call *call)
     sq_metrics_set(&call->api->metrics,
                    pause ? SQ_M_latencies_us_vmm_pause_vm
                          : SQ_M_latencies_us_vmm_resume_vm, us);
+    call->timed = pause ? "pause vm" : "resume vm";
     sq_log_info(&call->api->log, "'%s vm' VMM action took %" PRIu64 " us.",
                 pause ? "pause" : "resume", us);
     return true;

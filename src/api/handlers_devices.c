@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "base/err.h"
 #include "dev/host/disk.h"
 #include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
@@ -229,6 +230,7 @@ bool sq_run_net_patch(struct sq_call *call)
 /* One call to the balloon, there and back. */
 struct balloon {
     uint32_t amount_mib;
+    bool too_large; /* for the machine's memory */
     uint16_t interval_s;
     bool acknowledge;
     struct sq_virtio_balloon_stats stats;
@@ -254,6 +256,11 @@ static int balloon_now(struct sq_vmm *vmm, void *data,
 static int set_target(struct sq_virtio_device *dev, struct balloon *b,
                       struct squib_error *err)
 {
+    if (b->too_large && sq_virtio_enter(dev)) {
+        sq_virtio_leave(dev);
+        return sq_err_set(err, SQUIB_E_INVAL, "Requested memory should be "
+                          "less than %uMiB", b->amount_mib);
+    }
     return sq_virtio_balloon_set_target(dev, b->amount_mib, err);
 }
 
@@ -330,9 +337,7 @@ bool sq_run_balloon_patch(struct sq_call *call)
         .amount_mib = (uint32_t)call->body.balloon_patch.amount_mib.v,
     };
 
-    if (r->spec->balloon && b.amount_mib > r->mem_mib)
-        return sq_fault(&call->fault, UPDATE "Balloon: Requested memory "
-                        "should be less than %uMiB", b.amount_mib);
+    b.too_large = b.amount_mib > r->mem_mib;
     if (!balloon_call(call, UPDATE, INACTIVE, set_target, &b))
         return false;
     r->spec->balloon_config.amount_mib = b.amount_mib;

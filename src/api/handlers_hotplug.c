@@ -109,7 +109,10 @@ bool sq_run_plug(struct sq_call *call)
     if (!rc)
         return true;
     sq_spec_list_remove(&list, *list.count - 1);
-    return sq_fault(&call->fault, "%s%s", kind->before, err.text);
+    return sq_fault(&call->fault, "%s%s%s", kind->before,
+                    kind->id == SQ_VIRTIO_ID_PMEM
+                        ? "Unable to create the virtio-pmem device: " : "",
+                    err.text);
 }
 
 static bool is_root(const struct sq_vm_spec *spec, const struct kind *kind,
@@ -148,6 +151,8 @@ bool sq_run_unplug(struct sq_call *call)
     if (rc)
         return sq_fault(&call->fault, "%s%s", kind->before, err.text);
     sq_spec_list_remove(&list, (uint32_t)n);
+    if (kind->id == SQ_VIRTIO_ID_PMEM)
+        sq_resources_pmem_gone(r, (uint32_t)n);
     sq_api_device_gone(call->api, kind->id, (uint32_t)n);
     return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,38 @@ static bool is_big(const json_t *v)
     return json_is_string(v) && json_string_value(v)[0] == BIG;
 }
 
+json_t *sq_json_uint(uint64_t v)
+{
+    char text[24];
+
+    if (v <= INT64_MAX)
+        return json_integer((json_int_t)v);
+    snprintf(text, sizeof(text), "%c%" PRIu64, BIG, v);
+    return json_string(text);
+}
+
+char *sq_json_text(const json_t *tree)
+{
+    static const char mark[] = "\"" BIG_ESCAPED;
+    char *text = json_dumps(tree, JSON_COMPACT);
+    char *out = text, *from = text;
+
+    while (out && *from) {
+        if (strncmp(from, mark, sizeof(mark) - 1) != 0 ||
+            (from > text && from[-1] == '\\')) {
+            *out++ = *from++;
+            continue;
+        }
+        from += sizeof(mark) - 1;
+        while (*from && *from != '"')
+            *out++ = *from++;
+        from += *from == '"';
+    }
+    if (out)
+        *out = '\0';
+    return text;
+}
+
 static bool check_string(const struct sq_json_field *f, const json_t *v)
 {
     char buf[SQ_JSON_ERROR_MAX];
@@ -34,10 +67,17 @@ static bool check_string(const struct sq_json_field *f, const json_t *v)
 static bool take_word(const struct sq_json_field *f, const json_t *v,
                       uint64_t *out)
 {
-    if (!json_is_string(v))
+    const char *word = json_string_value(v);
+    void *only = json_object_iter((json_t *)v);
+
+    /* {"name": null} is another way to write "name". */
+    if (json_object_size(v) == 1 &&
+        json_is_null(json_object_iter_value(only)))
+        word = json_object_iter_key(only);
+    if (!word)
         return false;
     for (uint64_t i = 0; f->words[i]; i++) {
-        if (strcmp(f->words[i], json_string_value(v)) == 0) {
+        if (strcmp(f->words[i], word) == 0) {
             *out = i;
             return true;
         }
@@ -161,7 +201,9 @@ bool sq_json_take(const struct sq_json_schema *schema, const json_t *value,
     const char *key;
     json_t *v;
 
-    if (!json_is_object(value))
+    /* An array has the values in the order of the fields. */
+    if (json_is_array(value) ? json_array_size(value) > schema->count
+                             : !json_is_object(value))
         return false;
     json_object_foreach((json_t *)value, key, v)
         if (!schema->lenient && !find_field(schema, key))
@@ -170,8 +212,9 @@ bool sq_json_take(const struct sq_json_schema *schema, const json_t *value,
         const struct sq_json_field *f = &schema->fields[i];
         void *at = (char *)out + f->off;
 
-        v = json_object_get(value, f->name);
-        if (!v && f->required)
+        v = json_is_array(value) ? json_array_get(value, i)
+                                 : json_object_get(value, f->name);
+        if (!v && (json_is_array(value) ? sq_json_lacks(f) : f->required))
             return false;
         if (!v || (json_is_null(v) && f->nullable))
             set_default(f, at);
@@ -190,7 +233,7 @@ static bool too_deep(const json_t *v, unsigned depth)
 
     if (!json_is_array(v) && !json_is_object(v))
         return false;
-    if (depth == SQ_JSON_DEPTH_MAX)
+    if (depth == SQ_JSON_DEPTH_MAX - 1)
         return true;
     json_object_foreach((json_t *)v, key, e)
         if (too_deep(e, depth + 1))
@@ -201,11 +244,10 @@ static bool too_deep(const json_t *v, unsigned depth)
     return false;
 }
 
-static json_t *parse(const char *text, size_t text_len, json_error_t *where)
+static json_t *parse(const char *text, size_t text_len, size_t flags,
+                     json_error_t *where)
 {
-    json_t *tree = json_loadb(text, text_len,
-                              JSON_DECODE_ANY | JSON_REJECT_DUPLICATES,
-                              where);
+    json_t *tree = json_loadb(text, text_len, JSON_DECODE_ANY | flags, where);
 
     if (tree && too_deep(tree, 0)) {
         json_decref(tree);
@@ -233,8 +275,27 @@ static size_t big_len(const char *text, size_t len)
     return n;
 }
 
-/* A copy with such integers as marked strings; NULL without memory. */
-static char *mark_big(const char *text, size_t len, size_t *out_len)
+/* The length of an integer's digits at text[0..len) that are too many for
+ * jansson, 0: there are none. */
+static size_t overlong_len(const char *text, size_t len, bool negative)
+{
+    const char *most = negative ? "9223372036854775808"
+                                : "9223372036854775807";
+    size_t n = 0;
+
+    while (n < len && text[n] >= '0' && text[n] <= '9')
+        n++;
+    if (n < 19 || (n == 19 && memcmp(text, most, 19) <= 0) ||
+        (n < len && strchr(".eE", text[n])))
+        return 0;
+    return n;
+}
+
+/* A copy that jansson reads, NULL without memory: as_real, with integers
+ * beyond 63 bits as numbers with a fraction; else with such of 64 bits as
+ * marked strings. */
+static char *mark_big(const char *text, size_t len, bool as_real,
+                      size_t *out_len)
 {
     /* Each has 19 digits at least and grows by less. */
     char *out = malloc(2 * len + 1);
@@ -243,12 +304,17 @@ static char *mark_big(const char *text, size_t len, size_t *out_len)
 
     for (size_t i = 0; out && i < len; i++) {
         char c = text[i];
-        size_t big = in_string || in_number ? 0 : big_len(text + i, len - i);
+        size_t big = 0;
 
+        if (!in_string && !in_number)
+            big = as_real ? overlong_len(text + i, len - i,
+                                         i && text[i - 1] == '-')
+                          : big_len(text + i, len - i);
         if (big) {
             n += (size_t)snprintf(out + n, 2 * len + 1 - n,
-                                  "\"" BIG_ESCAPED "%.*s\"", (int)big,
-                                  text + i);
+                                  as_real ? "%.*s.0"
+                                          : "\"" BIG_ESCAPED "%.*s\"",
+                                  (int)big, text + i);
             i += big - 1;
             continue;
         }
@@ -257,25 +323,27 @@ static char *mark_big(const char *text, size_t len, size_t *out_len)
             out[n++] = text[++i];
         else if (c == '"')
             in_string = !in_string;
-        in_number = !in_string && c && strchr("0123456789+-.eE", c);
+        in_number = !in_string && c &&
+                    strchr(in_number ? "0123456789+-.eE" : "0123456789.eE",
+                           c);
     }
     *out_len = n;
     return out;
 }
 
-static json_t *parse_big(const char *text, size_t text_len,
-                         json_error_t *where)
+static json_t *parse_big(const char *text, size_t text_len, bool as_real,
+                         size_t flags, json_error_t *where)
 {
     size_t len;
-    char *marked = mark_big(text, text_len, &len);
-    json_t *tree = marked ? parse(marked, len, where) : NULL;
+    char *marked = mark_big(text, text_len, as_real, &len);
+    json_t *tree = marked ? parse(marked, len, flags, where) : NULL;
 
     free(marked);
     return tree;
 }
 
-/* What jansson refuses and serde does not (NUL characters, numbers beyond
- * 63 bits in free values, duplicates in free objects) gets jansson's words. */
+/* What jansson refuses and serde does not (NUL characters in names) gets
+ * jansson's words. */
 static json_t *refused(const struct sq_json_schema *schema, const char *text,
                        size_t text_len, const json_error_t *where,
                        char error[SQ_JSON_ERROR_MAX])
@@ -293,10 +361,11 @@ json_t *sq_json_read(const struct sq_json_schema *schema, const char *text,
                      char error[SQ_JSON_ERROR_MAX])
 {
     json_error_t where = {0};
-    json_t *tree = parse(text, text_len, &where);
+    json_t *tree = parse(text, text_len, JSON_REJECT_DUPLICATES, &where);
 
     if (!tree && json_error_code(&where) == json_error_numeric_overflow)
-        tree = parse_big(text, text_len, &where);
+        tree = parse_big(text, text_len, false, JSON_REJECT_DUPLICATES,
+                         &where);
     if (tree && sq_json_take(schema, tree, out))
         return tree;
     json_decref(tree);
@@ -307,7 +376,9 @@ json_t *sq_json_read_any(const char *text, size_t text_len,
                          char error[SQ_JSON_ERROR_MAX])
 {
     json_error_t where = {0};
-    json_t *tree = parse(text, text_len, &where);
+    json_t *tree = parse(text, text_len, JSON_ALLOW_NUL, &where);
 
+    if (!tree && json_error_code(&where) == json_error_numeric_overflow)
+        tree = parse_big(text, text_len, true, JSON_ALLOW_NUL, &where);
     return tree ? tree : refused(NULL, text, text_len, &where, error);
 }

@@ -61,6 +61,7 @@ struct sq_json_field {
     enum sq_json_kind kind;
     bool required;
     bool nullable; /* null is as good as absent */
+    bool may_lack; /* nullable, but see sq_json_lacks() */
     bool by_tree;  /* OBJECT: checked as ever, then kept as const json_t * */
     size_t off;    /* of the value in the struct */
     unsigned width;  /* UINT: 8, 16, 32, 64 */
@@ -70,9 +71,19 @@ struct sq_json_field {
     /* LIST without inner: strings. STRING, and strings in a LIST: a further
      * check; NULL or what is wrong with the text. */
     const char *(*check)(const char *text, char *buf, size_t buf_len);
+    /* It belongs to the reading of the text: messages tell where the text
+     * ends, and not where the object around it does. */
+    bool check_reads;
     /* What messages say was expected; NULL: the kind's usual words. */
     const char *expected;
 };
+
+/* An object may also be written as an array of its fields' values. What it
+ * ends before must have a default: null is none. */
+static inline bool sq_json_lacks(const struct sq_json_field *f)
+{
+    return f->required || (f->nullable && !f->may_lack);
+}
 
 /* Reads text[text_len], which a NUL follows, into *out, zeroed by the
  * caller. Returns the tree that *out borrows from, to be released with
@@ -85,7 +96,13 @@ json_t *sq_json_read(const struct sq_json_schema *schema, const char *text,
 bool sq_json_take(const struct sq_json_schema *schema, const json_t *value,
                   void *out);
 
-/* Any JSON value. */
+/* A number for an answer, which sq_json_text() turns into text: jansson has
+ * none of 64 bits. */
+json_t *sq_json_uint(uint64_t v);
+char *sq_json_text(const json_t *tree); /* compact; for free() */
+
+/* Any JSON value. Of names that stand twice the last counts, and integers
+ * beyond 63 bits become numbers with a fraction. */
 json_t *sq_json_read_any(const char *text, size_t text_len,
                          char error[SQ_JSON_ERROR_MAX]);
 

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/real.h"
 #include "base/util.h"
 
 struct walk {
@@ -125,6 +126,8 @@ static void keep(struct walk *w, const char *bytes, size_t n)
 
 static bool hex4(struct walk *w, unsigned *out)
 {
+    bool bad = false;
+
     *out = 0;
     if (w->len - w->i < 4) {
         w->i = w->len;
@@ -139,9 +142,9 @@ static bool hex4(struct walk *w, unsigned *out)
         else if ((c | 32) >= 'a' && (c | 32) <= 'f')
             *out = *out * 16 + (unsigned)((c | 32) - 'a' + 10);
         else
-            return fault_here(w, "invalid escape");
+            bad = true;
     }
-    return true;
+    return bad ? fault_here(w, "invalid escape") : true;
 }
 
 static void keep_utf8(struct walk *w, unsigned c)
@@ -461,43 +464,14 @@ static bool skip(struct walk *w)
     }
 }
 
-/* The digits of "-1.234e+56" over those of a number with as many or more. */
-static void put_digits(char *out, const char *sci)
-{
-    for (; *sci && *sci != 'e'; sci++)
-        if (*sci != '.')
-            *out++ = *sci;
-}
-
-/* The shortest digits that mean f, with a point and without an exponent. */
-static void print_real(double f, char *out, size_t out_len)
-{
-    char sci[40];
-    int digits = 1, exponent, decimals;
-    size_t n;
-
-    do
-        snprintf(sci, sizeof(sci), "%.*e", digits - 1, f);
-    while (strtod(sci, NULL) != f && ++digits <= 17);
-    exponent = (int)strtol(strchr(sci, 'e') + 1, NULL, 10);
-    decimals = digits - 1 - exponent;
-    n = (size_t)snprintf(out, out_len, "%.*f", decimals > 0 ? decimals : 1,
-                         f);
-    /* Behind the shortest digits there are zeroes only. */
-    for (int i = 0; decimals < 0 && n < out_len && i < -decimals; i++)
-        out[n - 3 - (size_t)i] = '0';
-    if (decimals < 0)
-        put_digits(out, sci);
-}
-
 /* "string \"x\"": what is there instead of what was expected. */
 static bool wrong_number(struct walk *w, const struct number *n,
                          const char *why, const char *want)
 {
-    char real[400];
+    char real[SQ_REAL_TEXT_MAX];
 
     if (n->real) {
-        print_real(n->f, real, sizeof(real));
+        sq_real_text(n->f, real);
         fault(w, "invalid type: floating point `%s`, expected %s", real,
               want);
     } else {
@@ -599,7 +573,8 @@ static const char *field_name(const void *ctx, size_t i)
     return ((const struct sq_json_field *)ctx)[i].name;
 }
 
-static bool word(struct walk *w, const struct sq_json_field *f)
+/* One of the names. */
+static bool variant(struct walk *w, const struct sq_json_field *f)
 {
     char names[256];
     size_t count = 0;
@@ -616,6 +591,24 @@ static bool word(struct walk *w, const struct sq_json_field *f)
     list_names(names, sizeof(names), count, word_name, f->words);
     fault(w, "unknown variant `%s`, expected %s", w->string, names);
     return place(w, w->i);
+}
+
+/* "name", or {"name": null}. */
+static bool word(struct walk *w, const struct sq_json_field *f)
+{
+    if (peek(w) != '{')
+        return variant(w, f);
+    if (!enter(w) || !variant(w, f) || !colon(w))
+        return false;
+    if (peek(w) != 'n')
+        return wrong_type(w, "unit");
+    if (!literal(w, "null"))
+        return false;
+    if (peek(w) != '}')
+        return fault_ahead(w, "expected value");
+    w->depth--;
+    w->i++;
+    return true;
 }
 
 static bool unsigned_integer(struct walk *w, const struct sq_json_field *f)
@@ -652,7 +645,10 @@ static bool text(struct walk *w, const struct sq_json_field *f)
     if (!string(w))
         return false;
     wrong = f->check ? f->check(w->string, buf, sizeof(buf)) : NULL;
-    return wrong ? fault(w, "%s", wrong) : true;
+    if (!wrong)
+        return true;
+    fault(w, "%s", wrong);
+    return f->check_reads ? place(w, w->i) : false;
 }
 
 static bool object(struct walk *w, const struct sq_json_schema *s);
@@ -768,6 +764,32 @@ static bool members(struct walk *w, const struct sq_json_schema *s)
     return true;
 }
 
+/* The values of a struct in the order of its fields; those at the end may
+ * be missing. */
+static bool elements(struct walk *w, const struct sq_json_schema *s)
+{
+    int more = 1;
+
+    for (size_t i = 0; i < s->count; i++) {
+        if (more > 0)
+            more = next(w, i == 0, ']');
+        if (more < 0 || (more && !value(w, &s->fields[i])))
+            return false;
+        if (!more && sq_json_lacks(&s->fields[i]))
+            return fault(w, "invalid length %zu, expected struct %s with "
+                         "%zu element%s", i, s->name, s->count,
+                         s->count == 1 ? "" : "s");
+    }
+    if (peek(w) == ']')
+        return true;
+    if (at(w) < 0)
+        return fault_ahead(w, "EOF while parsing a list");
+    if (at(w) == ',')
+        w->i++;
+    return fault_ahead(w, peek(w) == ']' ? "trailing comma"
+                                         : "trailing characters");
+}
+
 static bool object(struct walk *w, const struct sq_json_schema *s)
 {
     char want[96];
@@ -775,15 +797,15 @@ static bool object(struct walk *w, const struct sq_json_schema *s)
 
     if (c < 0)
         return fault_ahead(w, "EOF while parsing a value");
-    if (c != '{') {
+    if (c != '{' && c != '[') {
         snprintf(want, sizeof(want), "struct %s", s->name);
         return wrong_type(w, want);
     }
     if (!enter(w))
         return false;
-    if (!members(w, s)) {
+    if (c == '{' ? !members(w, s) : !elements(w, s)) {
         if (!w->placed)
-            leave(w, '}');
+            leave(w, c == '{' ? '}' : ']');
         return false;
     }
     w->depth--;

@@ -18,6 +18,7 @@
 
 #define VCPUS_MAX 32
 #define MTU_MIN 68
+#define BALLOON_MIB_MAX (UINT32_MAX / 256) /* in pages it is 32 bits */
 #define VIRTIO_BLK_READ_ONLY (1ull << 5) /* virtio 1.2, 5.2.3 */
 
 int sq_resources_init(struct sq_resources *r, struct squib_error *err)
@@ -126,13 +127,9 @@ static bool check_boot_args(const char *args, struct sq_fault *fault)
     static const char before[] = "Boot source error: The kernel command "
                                  "line is invalid: ";
 
-    for (const char *p = args; *p; p++)
-        if (*p < ' ' || *p > '~')
-            return sq_fault(fault, "%sString contains a non-printable ASCII "
-                            "character.", before);
     if (strlen(args) >= SQ_SPEC_CMDLINE_MAX)
-        return sq_fault(fault, "%sInserting string would make command line "
-                        "too long.", before);
+        return sq_fault(fault, "%sInvalid cmdline capacity provided.",
+                        before);
     return true;
 }
 
@@ -306,15 +303,15 @@ static bool mac_in_use(const struct sq_vm_spec *spec,
     return false;
 }
 
+#define NOT_CREATED "Network config error: Could not create the network "    \
+                    "device: "
+
 static bool read_net(const struct sq_vm_spec *spec,
                      const struct sq_body_net *b, struct sq_net_spec *n,
                      struct sq_fault *fault)
 {
-    static const char before[] = "Network config error: Could not create "
-                                 "the network device: ";
-
     if (!set_text(n->id, sizeof(n->id), b->iface_id))
-        return sq_fault(fault, "%sthe ID is longer than %d bytes", before,
+        return sq_fault(fault, NOT_CREATED "the ID is longer than %d bytes",
                         SQ_SPEC_ID_MAX);
     if (b->guest_mac)
         n->has_mac = sq_spec_parse_mac(b->guest_mac, n->mac);
@@ -323,12 +320,7 @@ static bool read_net(const struct sq_vm_spec *spec,
                         "already in use: %02x:%02x:%02x:%02x:%02x:%02x",
                         n->mac[0], n->mac[1], n->mac[2], n->mac[3],
                         n->mac[4], n->mac[5]);
-    if (!set_text(n->tap, sizeof(n->tap), b->host_dev_name))
-        return sq_fault(fault, "%sOpen tap device failed: Invalid interface "
-                        "name", before);
-    if (b->mtu.set && b->mtu.v < MTU_MIN)
-        return sq_fault(fault, "%sMTU %u is out of range [68, 65535]",
-                        before, (unsigned)b->mtu.v);
+    set_text(n->tap, sizeof(n->tap), b->host_dev_name);
     n->kind = SQ_NET_TAP;
     n->mtu = (uint16_t)b->mtu.v;
     sq_limiter_update(&n->rx_limit, &b->rx_rate_limiter);
@@ -336,8 +328,8 @@ static bool read_net(const struct sq_vm_spec *spec,
     return true;
 }
 
-/* As upstream: the old one goes, the last takes its place, and the new one
- * is the last. */
+/* As upstream: the old one goes, even if the new one is not to be had; the
+ * last takes its place, and the new one is the last. */
 static void drop_net(struct sq_resources *r, int old)
 {
     uint32_t last = r->spec->net_count - 1;
@@ -350,13 +342,42 @@ static void drop_net(struct sq_resources *r, int old)
     r->spec->net_count = last;
 }
 
+static bool open_tap(struct sq_resources *r, const struct sq_body_net *b,
+                     struct sq_fault *fault)
+{
+    struct squib_error err = {0};
+    uint32_t last = r->spec->net_count;
+
+    if (last == SQ_SPEC_NETS_MAX)
+        return sq_fault(fault, "Network config error: at most %d interfaces "
+                        "are possible", SQ_SPEC_NETS_MAX);
+    if (b->mtu.set && b->mtu.v < MTU_MIN)
+        return sq_fault(fault, NOT_CREATED "MTU %u is out of range [68, "
+                        "65535]", (unsigned)b->mtu.v);
+    if (strlen(b->host_dev_name) > SQ_SPEC_TAP_MAX)
+        return sq_fault(fault, NOT_CREATED "Open tap device failed: Invalid "
+                        "interface name");
+    if (sq_tap_open(b->host_dev_name, SQ_TAP_CREATE, &r->held[last],
+                    &err) == 0)
+        return true;
+    r->held[last] = NULL;
+    if (err.os_errno == EBUSY || err.code == SQUIB_E_INVAL)
+        return sq_fault(fault, NOT_CREATED "Open tap device failed: Error "
+                        "while creating ifreq structure: %s. Invalid "
+                        "TUN/TAP Backend provided by %s. Check our "
+                        "documentation on setting up the network devices.",
+                        sq_os_text(err.os_errno ? err.os_errno
+                                                : EINVAL).text,
+                        b->host_dev_name);
+    return sq_fault(fault, NOT_CREATED "Open tap device failed: %s",
+                    err.text);
+}
+
 bool sq_resources_net(struct sq_resources *r, const struct sq_body_net *b,
                       struct sq_fault *fault)
 {
     int old = sq_resources_find_net(r, b->iface_id);
     struct sq_net_spec *n = calloc(1, sizeof(*n));
-    struct squib_error err = {0};
-    uint32_t last;
     bool ok;
 
     r->boot_path = true;
@@ -364,20 +385,10 @@ bool sq_resources_net(struct sq_resources *r, const struct sq_body_net *b,
            : sq_fault(fault, "Network config error: out of memory");
     if (ok && old >= 0)
         drop_net(r, old);
-    last = r->spec->net_count;
-    if (ok && last == SQ_SPEC_NETS_MAX)
-        ok = sq_fault(fault, "Network config error: at most %d interfaces "
-                      "are possible", SQ_SPEC_NETS_MAX);
-    if (ok && sq_tap_open(n->tap, SQ_TAP_CREATE, &r->held[last], &err) != 0) {
-        r->held[last] = NULL;
-        ok = sq_fault(fault, "Network config error: Could not create the "
-                      "network device: Open tap device failed: %s",
-                      err.text);
-    }
-    if (ok) {
-        r->spec->nets[last] = *n;
-        r->spec->net_count++;
-    }
+    if (ok && open_tap(r, b, fault))
+        r->spec->nets[r->spec->net_count++] = *n;
+    else
+        ok = false;
     free(n);
     return ok;
 }
@@ -428,6 +439,12 @@ int sq_resources_find_pmem(const struct sq_resources *r, const char *id)
     return -1;
 }
 
+void sq_resources_pmem_gone(struct sq_resources *r, uint32_t n)
+{
+    memmove(&r->pmem_limit[n], &r->pmem_limit[n + 1],
+            (SQ_SPEC_PMEMS_MAX - n - 1) * sizeof(r->pmem_limit[0]));
+}
+
 bool sq_resources_pmem(struct sq_resources *r, const struct sq_body_pmem *b,
                        struct sq_fault *fault)
 {
@@ -457,6 +474,7 @@ bool sq_resources_pmem(struct sq_resources *r, const struct sq_body_pmem *b,
     p->read_only = b->read_only.v;
     p->is_root = b->root_device.v;
     sq_limiter_update(&p->limit, &b->rate_limiter);
+    r->pmem_limit[p - spec->pmems] = b->rate_limiter;
     return true;
 }
 
@@ -520,9 +538,8 @@ bool sq_resources_vsock(struct sq_resources *r,
     r->boot_path = true;
     release_uds(r);
     spec->vsock = false;
-    if (!b->uds_path[0] ||
-        !set_text(spec->vsock_path, sizeof(spec->vsock_path) - 4,
-                  b->uds_path))
+    if (!b->uds_path[0] || !set_text(spec->vsock_path,
+                                     sizeof(spec->vsock_path), b->uds_path))
         return sq_fault(fault, "%spath must be shorter than SUN_LEN",
                         before);
     e = take_uds(r, spec->vsock_path);
@@ -543,6 +560,10 @@ bool sq_resources_balloon(struct sq_resources *r,
     if (b->amount_mib.v > r->mem_mib)
         return sq_fault(fault, "Balloon config error: Amount of pages "
                         "requested is too large.");
+    if (b->amount_mib.v > BALLOON_MIB_MAX)
+        return sq_fault(fault, "Balloon config error: Error creating the "
+                        "balloon device: Requested memory should be less "
+                        "than %uMiB", BALLOON_MIB_MAX);
     r->spec->balloon = true;
     r->spec->balloon_config = (struct sq_virtio_balloon_config){
         .amount_mib = (uint32_t)b->amount_mib.v,
@@ -623,7 +644,7 @@ int sq_resources_to_spec(const struct sq_resources *r,
 {
     int rc = 0;
 
-    *spec = *r->spec;
+    sq_spec_copy(spec, r->spec);
     if (!spec->kernel[0])
         return sq_err_set(err, SQUIB_E_INVAL, "Cannot start microvm without "
                           "kernel configuration.");

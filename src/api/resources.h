@@ -32,6 +32,8 @@ struct sq_resources {
     bool has_boot_args, smt;
     int uds_fd; /* holds the vsock's path; -1: nothing does */
     struct sq_net_backend *held[SQ_SPEC_NETS_MAX]; /* taps, or NULL */
+    /* Of pmem devices upstream shows what was asked for. */
+    struct sq_body_limiter pmem_limit[SQ_SPEC_PMEMS_MAX];
     /* Something was configured that a loaded snapshot brings itself. */
     bool boot_path;
 };
@@ -40,7 +42,7 @@ int sq_resources_init(struct sq_resources *r, struct squib_error *err);
 void sq_resources_fini(struct sq_resources *r);
 
 /* Each is one request. False: refused, nothing has changed (but for a vsock
- * that was replaced) and *fault is filled. */
+ * or an interface that was to be replaced) and *fault is filled. */
 bool sq_resources_machine(struct sq_resources *r,
                           const struct sq_body_machine *b,
                           struct sq_fault *fault);
@@ -83,6 +85,8 @@ bool sq_resources_serial(struct sq_resources *r,
 int sq_resources_find_drive(const struct sq_resources *r, const char *id);
 int sq_resources_find_net(const struct sq_resources *r, const char *id);
 int sq_resources_find_pmem(const struct sq_resources *r, const char *id);
+/* The n-th pmem device has left the spec. */
+void sq_resources_pmem_gone(struct sq_resources *r, uint32_t n);
 /* Whether the metadata service answers anywhere. */
 bool sq_resources_has_mmds(const struct sq_resources *r);
 

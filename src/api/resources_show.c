@@ -4,39 +4,52 @@
 
 #include "api/resources.h"
 
-/* JSON's integers end at 2^63 here. */
-static json_int_t whole(uint64_t v)
-{
-    return v > INT64_MAX ? INT64_MAX : (json_int_t)v;
-}
-
 static bool limits(const struct sq_bucket_config *b)
 {
-    return b->size && b->refill_ms;
+    return b->size && b->refill_ms && b->refill_ms <= UINT64_MAX / 1000000;
 }
 
 static json_t *show_bucket(const struct sq_bucket_config *b)
 {
-    json_t *out;
-
-    if (!limits(b))
-        return json_null();
-    out = json_pack("{s:I, s:n, s:I}", "size", whole(b->size),
-                    "one_time_burst", "refill_time",
-                    whole(b->refill_ms));
-    if (out && b->one_time_burst)
-        json_object_set_new(out, "one_time_burst",
-                            json_integer(whole(b->one_time_burst)));
-    return out;
+    return json_pack("{s:o, s:o, s:o}", "size", sq_json_uint(b->size),
+                     "one_time_burst", b->one_time_burst
+                                           ? sq_json_uint(b->one_time_burst)
+                                           : json_null(),
+                     "refill_time", sq_json_uint(b->refill_ms));
 }
 
+/* A limiter in force. */
 static json_t *show_limiter(const struct sq_ratelimit_config *limit)
 {
-    if (!limits(&limit->bandwidth) && !limits(&limit->ops))
+    bool bandwidth = limits(&limit->bandwidth), ops = limits(&limit->ops);
+
+    if (!bandwidth && !ops)
         return json_null();
     return json_pack("{s:o, s:o}", "bandwidth",
-                     show_bucket(&limit->bandwidth), "ops",
-                     show_bucket(&limit->ops));
+                     bandwidth ? show_bucket(&limit->bandwidth)
+                               : json_null(),
+                     "ops", ops ? show_bucket(&limit->ops) : json_null());
+}
+
+static json_t *show_asked_bucket(const struct sq_body_bucket *b)
+{
+    if (!b->part.set)
+        return json_null();
+    return json_pack("{s:o, s:o, s:o}", "size", sq_json_uint(b->size.v),
+                     "one_time_burst",
+                     b->one_time_burst.set
+                         ? sq_json_uint(b->one_time_burst.v)
+                         : json_null(),
+                     "refill_time", sq_json_uint(b->refill_time.v));
+}
+
+static json_t *show_asked_limiter(const struct sq_body_limiter *b)
+{
+    if (!b->part.set)
+        return json_null();
+    return json_pack("{s:o, s:o}", "bandwidth",
+                     show_asked_bucket(&b->bandwidth), "ops",
+                     show_asked_bucket(&b->ops));
 }
 
 json_t *sq_resources_show_machine(const struct sq_resources *r)
@@ -44,9 +57,9 @@ json_t *sq_resources_show_machine(const struct sq_resources *r)
     enum sq_cpu_name cpu = r->spec->cpu.name;
 
     /* Left out, not null, without a template; upstream too. */
-    return json_pack("{s:I, s:I, s:b, s:s*, s:b, s:s}",
+    return json_pack("{s:I, s:o, s:b, s:s*, s:b, s:s}",
                      "vcpu_count", (json_int_t)r->spec->vcpus,
-                     "mem_size_mib", whole(r->mem_mib),
+                     "mem_size_mib", sq_json_uint(r->mem_mib),
                      "smt", (int)r->smt,
                      "cpu_template", cpu == SQ_CPU_NO_NAME
                                          ? NULL : sq_template_words[cpu],
@@ -121,8 +134,9 @@ static json_t *show_nets(const struct sq_vm_spec *spec)
     return out;
 }
 
-static json_t *show_pmems(const struct sq_vm_spec *spec)
+static json_t *show_pmems(const struct sq_resources *r)
 {
+    const struct sq_vm_spec *spec = r->spec;
     json_t *out = json_array();
 
     for (uint32_t i = 0; i < spec->pmem_count; i++) {
@@ -134,7 +148,7 @@ static json_t *show_pmems(const struct sq_vm_spec *spec)
             "path_on_host", p->path,
             "root_device", (int)p->is_root,
             "read_only", (int)p->read_only,
-            "rate_limiter", show_limiter(&p->limit)));
+            "rate_limiter", show_asked_limiter(&r->pmem_limit[i])));
     }
     return out;
 }
@@ -199,7 +213,7 @@ json_t *sq_resources_show(const struct sq_resources *r,
         "entropy", spec->rng ? json_pack("{s:o}", "rate_limiter",
                                          show_limiter(&spec->rng_limit))
                              : json_null(),
-        "pmem", show_pmems(spec),
+        "pmem", show_pmems(r),
         "memory-hotplug", spec->hotplug ? show_hotplug(&spec->hotplug_sizes)
                                         : json_null());
 }

@@ -165,6 +165,8 @@ static const char *check_register(const char *text, char *buf,
 /* Required; optional with null; optional without. */
 #define MUST .required = true
 #define MAY .nullable = true
+/* As the fields with a default, which a list of values may leave out. */
+#define MAY_LACK MAY, .may_lack = true
 #define DFLT(value) .dflt = (value)
 #define TEXT(T, f, ...)                                                    \
     {.name = #f, .kind = SQ_JSON_STRING,                                   \
@@ -234,19 +236,19 @@ static const struct sq_json_field machine_fields[] = {
     UINT(machine, vcpu_count, 8, MUST),
     UINT(machine, mem_size_mib, 64, MUST, .expected = "usize"),
     BOOL(machine, smt, NONE),
-    WORD(machine, cpu_template, sq_template_words, MAY),
+    WORD(machine, cpu_template, sq_template_words, MAY_LACK),
     BOOL(machine, track_dirty_pages, NONE),
     WORD(machine, huge_pages, sq_huge_words, NONE),
 };
 SCHEMA(machine, "MachineConfig");
 
 static const struct sq_json_field machine_patch_fields[] = {
-    UINT(machine, vcpu_count, 8, MAY),
-    UINT(machine, mem_size_mib, 64, MAY, .expected = "usize"),
-    BOOL(machine, smt, MAY),
-    WORD(machine, cpu_template, sq_template_words, MAY),
-    BOOL(machine, track_dirty_pages, MAY),
-    WORD(machine, huge_pages, sq_huge_words, MAY),
+    UINT(machine, vcpu_count, 8, MAY_LACK),
+    UINT(machine, mem_size_mib, 64, MAY_LACK, .expected = "usize"),
+    BOOL(machine, smt, MAY_LACK),
+    WORD(machine, cpu_template, sq_template_words, MAY_LACK),
+    BOOL(machine, track_dirty_pages, MAY_LACK),
+    WORD(machine, huge_pages, sq_huge_words, MAY_LACK),
 };
 SCHEMA(machine_patch, "MachineConfigUpdate");
 
@@ -297,7 +299,7 @@ static const struct sq_json_field net_patch_fields[] = {
 SCHEMA(net_patch, "NetworkInterfaceUpdateConfig");
 
 static const struct sq_json_field vsock_fields[] = {
-    TEXT(vsock, vsock_id, MAY),
+    TEXT(vsock, vsock_id, MAY_LACK),
     UINT(vsock, guest_cid, 32, MUST),
     TEXT(vsock, uds_path, MUST),
 };
@@ -352,7 +354,7 @@ SCHEMA(logger, "LoggerConfig");
 static const struct sq_json_field metrics_fields[] = {
     PATH(metrics, metrics_path, MUST),
     BOOL(metrics, emit_id, NONE),
-    {.name = "properties", .kind = SQ_JSON_MAP, .nullable = true,
+    {.name = "properties", .kind = SQ_JSON_MAP, MAY_LACK,
      .off = offsetof(struct sq_body_metrics, properties)},
 };
 const struct sq_json_schema sq_metrics_schema = {
@@ -363,6 +365,7 @@ static const struct sq_json_field mmds_config_fields[] = {
     WORD(mmds_config, version, mmds_words, NONE),
     LIST(mmds_config, network_interfaces, MUST),
     TEXT(mmds_config, ipv4_address, MAY, .check = check_ipv4,
+         .check_reads = true,
          .expected = "IPv4 address"),
     BOOL(mmds_config, imds_compat, NONE),
 };

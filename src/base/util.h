@@ -14,6 +14,18 @@
 #define SQ_LIKELY(x) __builtin_expect(!!(x), 1)
 #define SQ_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* Built with the address sanitizer. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SQ_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SQ_SANITIZED 1
+#endif
+#endif
+#ifndef SQ_SANITIZED
+#define SQ_SANITIZED 0
+#endif
+
 /* *out = a + b; true if it wrapped. */
 static inline bool sq_add_overflow(uint64_t a, uint64_t b, uint64_t *out)
 {

@@ -146,7 +146,7 @@ int sq_dry_run_print(struct sq_guest_boot *boot,
 
     if (rc)
         return rc;
-    *r.spec = *spec;
+    sq_spec_copy(r.spec, spec);
     r.mem_mib = spec->mem_mib;
     r.has_boot_args = true;
     /* The command comes with the initramfs; nobody is there to talk to. */

@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <squib/squib.h>
@@ -21,6 +23,7 @@
 #include "api/api.h"
 #include "api/config_file.h"
 #include "base/err.h"
+#include "base/util.h"
 #include "cli/fatal.h"
 #include "cli/report.h"
 #include "cli/serve_options.h"
@@ -530,12 +533,28 @@ static void conclude(struct serve *s, int rc, const struct squib_error *err)
                      "exit_code=%d", s->status);
 }
 
+/* What waits for this process sees that the signal ended it, as it would of
+ * upstream: a client may ask. */
+static void die_of(int signo)
+{
+    const struct rlimit none = {0};
+    sigset_t set;
+
+    fflush(stdout);
+    setrlimit(RLIMIT_CORE, &none);
+    signal(signo, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    raise(signo);
+}
+
 int sq_verb_serve(int argc, char *argv[])
 {
     struct serve *s = calloc(1, sizeof(*s)); /* the metrics are large */
     struct squib_error err = {0}, cause = {0};
     bool told = false;
-    int rc, status;
+    int rc, status, killed_by;
 
     if (!s)
         return SQ_STATUS_FC_ERROR;
@@ -566,8 +585,12 @@ int sq_verb_serve(int argc, char *argv[])
     sq_fatal_listen(NULL, NULL);
     sq_api_fini(&s->api);
     status = s->status;
+    killed_by = status == SQ_STATUS_FC_ABORT ? SIGABRT : s->killed_by;
     free(s->config);
     free(s->metadata);
     free(s);
+    /* A sanitizer looks for leaks only where a program returns. */
+    if (killed_by && !sq_fatal_status(killed_by) && !SQ_SANITIZED)
+        die_of(killed_by);
     return status;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/real.h"
+
 void sq_mmds_text_add(struct sq_mmds_text *t, const char *s, size_t len)
 {
     if (t->failed)
@@ -60,25 +62,6 @@ static void add_string(struct sq_mmds_text *t, const char *s, size_t len)
     sq_mmds_text_add(t, "\"", 1);
 }
 
-/* The shortest digits that give the same number again, and a sign that it
- * is no integer. */
-static void add_real(struct sq_mmds_text *t, double v)
-{
-    char text[40], *e;
-
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof(text), "%.*g", digits, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
-    e = strchr(text, 'e');
-    if (e && e[1] == '+')
-        memmove(e + 1, e + 2, strlen(e + 2) + 1);
-    sq_mmds_text_str(t, text);
-    if (!strpbrk(text, ".e"))
-        sq_mmds_text_str(t, ".0");
-}
-
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -111,7 +94,7 @@ static void add_object(struct sq_mmds_text *t, const json_t *v)
 /* As deep as the parser allows (2048), and small frames. */
 void sq_mmds_text_json(struct sq_mmds_text *t, const json_t *v)
 {
-    char number[32];
+    char number[SQ_REAL_TEXT_MAX];
 
     switch (json_typeof(v)) {
     case JSON_OBJECT:
@@ -133,7 +116,8 @@ void sq_mmds_text_json(struct sq_mmds_text *t, const json_t *v)
         sq_mmds_text_str(t, number);
         break;
     case JSON_REAL:
-        add_real(t, json_real_value(v));
+        sq_real_text(json_real_value(v), number);
+        sq_mmds_text_str(t, number);
         break;
     case JSON_TRUE:
         sq_mmds_text_str(t, "true");

@@ -24,6 +24,7 @@ static struct {
     _Atomic(struct sq_guard *) slot[SQ_GUARDS_MAX];
     _Atomic uint32_t readers;
     _Atomic uint32_t losses;
+    _Atomic uint32_t count; /* of slots in use */
 } guards = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Everything from here to on_sigbus() is async-signal-safe. */
@@ -146,8 +147,10 @@ static int enter(struct sq_guard *g, struct squib_error *err)
     if (!rc && i == SQ_GUARDS_MAX)
         rc = sq_err_set(err, SQUIB_E_RANGE, "more than %u mapped files",
                         SQ_GUARDS_MAX);
-    if (!rc)
+    if (!rc) {
         atomic_store(&guards.slot[i], g);
+        atomic_fetch_add(&guards.count, 1);
+    }
     pthread_mutex_unlock(&guards.lock);
     return rc;
 }
@@ -172,8 +175,10 @@ void sq_guard_remove(struct sq_guard *g)
 {
     pthread_mutex_lock(&guards.lock);
     for (size_t i = 0; i < SQ_GUARDS_MAX; i++)
-        if (atomic_load(&guards.slot[i]) == g)
+        if (atomic_load(&guards.slot[i]) == g) {
             atomic_store(&guards.slot[i], NULL);
+            atomic_fetch_sub(&guards.count, 1);
+        }
     pthread_mutex_unlock(&guards.lock);
     /* A handler on another thread may be looking at it yet. */
     while (atomic_load(&guards.readers))
@@ -191,6 +196,26 @@ bool sq_guard_check(struct sq_guard *g)
     replace_tail(g);
     atomic_flag_clear(&g->busy);
     return atomic_load(&g->lost);
+}
+
+bool sq_guard_any(void)
+{
+    return atomic_load_explicit(&guards.count, memory_order_relaxed) != 0;
+}
+
+bool sq_guard_covers(const void *hva, uint64_t len)
+{
+    bool ok = false;
+
+    atomic_fetch_add(&guards.readers, 1);
+    for (size_t i = 0; i < SQ_GUARDS_MAX && !ok; i++) {
+        const struct sq_guard *g = atomic_load(&guards.slot[i]);
+        uint64_t off = g ? (uint64_t)((uintptr_t)hva - (uintptr_t)g->hva) : 0;
+
+        ok = g && off < g->len && len <= g->len - off;
+    }
+    atomic_fetch_sub(&guards.readers, 1);
+    return ok;
 }
 
 bool sq_guard_mend(uint32_t *seen)

@@ -48,6 +48,13 @@ void sq_guard_remove(struct sq_guard *g);
  * if that had been touched. Returns g->lost. Any thread. */
 bool sq_guard_check(struct sq_guard *g);
 
+/* Whether there are guarded ranges at all: cheap. */
+bool sq_guard_any(void);
+
+/* Whether all of [hva, hva + len) is guarded: may be touched without fear. Any
+ * thread. */
+bool sq_guard_covers(const void *hva, uint64_t len);
+
 /* For those who cannot be told by a signal, because a hypervisor touches the
  * memory for them: checks all ranges; whether anything was lost, here or by
  * others, since the call before with the same *seen (0 at first). Any

@@ -9,15 +9,27 @@
 
 #include "base/err.h"
 
+/* Where the lists begin. */
+#define LISTS offsetof(struct sq_vm_spec, drives)
+
 void sq_spec_init(struct sq_vm_spec *spec)
 {
-    memset(spec, 0, sizeof(*spec));
+    memset(spec, 0, LISTS);
     memcpy(spec->backend, "auto", sizeof("auto"));
     spec->mem_mib = 128;
     spec->vcpus = 1;
     spec->cpu.name = SQ_CPU_NO_NAME;
     spec->guest_cid = SQ_SPEC_CID_DEFAULT;
     spec->serial = SQ_SERIAL_LOG;
+}
+
+void sq_spec_copy(struct sq_vm_spec *to, const struct sq_vm_spec *from)
+{
+    memcpy(to, from, LISTS);
+    memcpy(to->drives, from->drives,
+           from->drive_count * sizeof(to->drives[0]));
+    memcpy(to->nets, from->nets, from->net_count * sizeof(to->nets[0]));
+    memcpy(to->pmems, from->pmems, from->pmem_count * sizeof(to->pmems[0]));
 }
 
 int sq_spec_set(char *dst, size_t dst_len, const char *what,
@@ -82,6 +94,7 @@ struct sq_drive_spec *sq_spec_drive_add(struct sq_vm_spec *spec,
                    SQ_SPEC_DRIVES_MAX);
         return NULL;
     }
+    memset(&spec->drives[spec->drive_count], 0, sizeof(spec->drives[0]));
     return &spec->drives[spec->drive_count++];
 }
 
@@ -93,6 +106,7 @@ struct sq_net_spec *sq_spec_net_add(struct sq_vm_spec *spec,
                    "possible", SQ_SPEC_NETS_MAX);
         return NULL;
     }
+    memset(&spec->nets[spec->net_count], 0, sizeof(spec->nets[0]));
     return &spec->nets[spec->net_count++];
 }
 
@@ -205,6 +219,7 @@ struct sq_pmem_spec *sq_spec_pmem_add(struct sq_vm_spec *spec,
                    SQ_SPEC_PMEMS_MAX);
         return NULL;
     }
+    memset(&spec->pmems[spec->pmem_count], 0, sizeof(spec->pmems[0]));
     return &spec->pmems[spec->pmem_count++];
 }
 
@@ -295,12 +310,6 @@ int sq_spec_validate(const struct sq_vm_spec *spec, struct squib_error *err)
         return rc;
     if (!spec->kernel[0])
         return sq_err_set(err, SQUIB_E_INVAL, "no kernel is configured");
-    for (const char *p = spec->cmdline; *p; p++)
-        if (*p < 0x20 || *p > 0x7e)
-            return sq_err_set(err, SQUIB_E_INVAL,
-                              "the kernel command line has a byte %#x; only "
-                              "printable ASCII is possible",
-                              (unsigned char)*p);
     if (spec->vsock && (spec->guest_cid < 3 || spec->guest_cid == UINT32_MAX))
         return sq_err_set(err, SQUIB_E_INVAL,
                           "guest CID %u is reserved; use 3 or more",

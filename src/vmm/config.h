@@ -23,9 +23,10 @@
 
 #define SQ_SPEC_PATH_MAX 4096
 #define SQ_SPEC_ID_MAX 64
-#define SQ_SPEC_DRIVES_MAX 8
-#define SQ_SPEC_PMEMS_MAX 8
-#define SQ_SPEC_NETS_MAX 8
+/* Of each kind; as many as there are PCI slots. */
+#define SQ_SPEC_DRIVES_MAX 32
+#define SQ_SPEC_PMEMS_MAX 32
+#define SQ_SPEC_NETS_MAX 32
 #define SQ_SPEC_TAP_MAX 15
 /* With the NUL; the kernel's own limit on x86 (COMMAND_LINE_SIZE). */
 #define SQ_SPEC_CMDLINE_MAX 2048
@@ -33,7 +34,7 @@
 #define SQ_SPEC_CMDLINE_DEFAULT                                            \
     "reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "   \
     "i8042.dumbkbd swiotlb=noforce"
-#define SQ_SPEC_UDS_MAX 100 /* with the NUL; a Unix socket's path */
+#define SQ_SPEC_UDS_MAX 108 /* with the NUL; a Unix socket's path */
 #define SQ_SPEC_MEM_MIB_MIN 16u
 #define SQ_SPEC_MEM_MIB_MAX (512u * 1024u)
 #define SQ_SPEC_CID_DEFAULT 3u
@@ -103,15 +104,10 @@ struct sq_vm_spec {
     bool deterministic; /* as struct squib_vm_config; no drives, networks */
     uint64_t seed;
     uint64_t translations_max;
-    struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
-    uint32_t drive_count;
-    struct sq_net_spec nets[SQ_SPEC_NETS_MAX];
-    uint32_t net_count;
+    uint32_t drive_count, net_count, pmem_count;
     bool vsock;
     uint32_t guest_cid;
     char vsock_path[SQ_SPEC_UDS_MAX]; /* "": the caller answers itself */
-    struct sq_pmem_spec pmems[SQ_SPEC_PMEMS_MAX];
-    uint32_t pmem_count;
     bool rng;
     struct sq_ratelimit_config rng_limit;
     bool balloon;
@@ -126,10 +122,18 @@ struct sq_vm_spec {
     char serial_path[SQ_SPEC_PATH_MAX];
     /* Output beyond this many bytes is dropped; all zero: no limit. */
     struct sq_bucket_config serial_limit;
+    /* Last, because most of them are not in use: what is behind the counts
+     * is never read, copied or touched. */
+    struct sq_drive_spec drives[SQ_SPEC_DRIVES_MAX];
+    struct sq_net_spec nets[SQ_SPEC_NETS_MAX];
+    struct sq_pmem_spec pmems[SQ_SPEC_PMEMS_MAX];
 };
 
 /* The defaults: backend auto, 1 vCPU, 128 MiB, serial to the log. */
 void sq_spec_init(struct sq_vm_spec *spec);
+
+/* *to becomes what *from is. */
+void sq_spec_copy(struct sq_vm_spec *to, const struct sq_vm_spec *from);
 
 /* Checks every bound that needs no file to be opened. Errors:
  * SQUIB_E_INVAL; the text names the setting and the bound. */

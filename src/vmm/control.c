@@ -162,7 +162,7 @@ static int post(struct sq_control *c, sq_control_fn *fn,
     c->state = POSTED;
     c->fn = fn;
     if (spec)
-        *c->spec = *spec;
+        sq_spec_copy(c->spec, spec);
     if (len)
         memcpy(c->data, data, len);
     sq_poller_post(c->config.env.poller, &c->work);

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#define SQ_UNDO_MAX 48
+#define SQ_UNDO_MAX 128
 
 typedef void sq_undo_fn(void *ctx);
 

@@ -33,7 +33,7 @@ int sq_vmm_new(const struct sq_vm_spec *spec, const struct sq_vmm_env *env,
     vmm = calloc(1, sizeof(*vmm));
     if (!vmm)
         return sq_err_set(err, SQUIB_E_NOMEM, "out of memory");
-    vmm->spec = *spec;
+    sq_spec_copy(&vmm->spec, spec);
     vmm->env = *env;
     vmm->machine.ops = sq_machine_ops(env->backend);
     vmm->machine.backend = env->backend;

@@ -50,6 +50,7 @@
 
 #include <squib/squib.h>
 
+#include "base/util.h"
 #include "waiting_kernel.h"
 
 #define WAIT_MS 60000
@@ -188,7 +189,10 @@ static void stop(void)
         waitpid(t.pid, &status, 0);
         snprintf(path, sizeof(path), "%s/api", t.dir);
         report(access(path, F_OK) != 0, "%s: the socket is gone", t.name);
-        report(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM,
+        report(SQ_SANITIZED ? WIFEXITED(status) &&
+                                  WEXITSTATUS(status) == 128 + SIGTERM
+                            : WIFSIGNALED(status) &&
+                                  WTERMSIG(status) == SIGTERM,
                "%s: ended by SIGTERM", t.name);
     }
     t.pid = 0;

@@ -49,7 +49,6 @@ static const struct remark {
     {"PUT /pmem/{id}", "id", DIFFERS, "at most 64 bytes"},
     {"PUT /vsock", "guest_cid", DIFFERS,
      "the start refuses 0 to 2 and 4294967295"},
-    {"PUT /vsock", "uds_path", DIFFERS, "at most 95 bytes"},
     {"PUT /logger", "module", DIFFERS, "squib's source folders"},
     {"PUT /cpu-config", "kvm_capabilities", DIFFERS,
      "at most 32; without KVM the start refuses any"},

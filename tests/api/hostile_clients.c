@@ -329,8 +329,11 @@ static void stop(const char *what)
     kill(t.pid, SIGTERM);
     for (int i = 0; i < WAIT_MS / 20; i++) {
         if (waitpid(t.pid, &status, WNOHANG) == t.pid) {
-            report(WIFEXITED(status) && WEXITSTATUS(status) == 143,
-                   "%s: it ends with status 143 (%#x)", what, status);
+            report(SQ_SANITIZED ? WIFEXITED(status) &&
+                                      WEXITSTATUS(status) == 128 + SIGTERM
+                                : WIFSIGNALED(status) &&
+                                      WTERMSIG(status) == SIGTERM,
+                   "%s: it ends by SIGTERM (%#x)", what, status);
             return;
         }
         usleep(20000);

@@ -74,10 +74,6 @@ static void bounds(void **state)
     spec->guest_cid = 2;
     assert_int_equal(sq_spec_validate(spec, &err), SQUIB_E_INVAL);
     must_contain(&err, "CID 2");
-    spec->guest_cid = 3;
-    strcpy(spec->cmdline, "quiet\n");
-    assert_int_equal(sq_spec_validate(spec, &err), SQUIB_E_INVAL);
-    must_contain(&err, "0xa");
 }
 
 static void drives_are_checked(void **state)
@@ -214,7 +210,7 @@ static void entries_of_a_list_move_up(void **state)
     for (unsigned i = 0; i < 3; i++) {
         assert_true(sq_spec_list(spec, ids[i], &list));
         assert_int_equal(*list.count, 0);
-        assert_int_equal(list.max, 8);
+        assert_int_equal(list.max, 32);
         for (uint32_t n = 0; n < list.max; n++) {
             memset(sq_spec_list_entry(&list, n), 'a' + (int)n, list.len);
             ++*list.count;
@@ -222,7 +218,7 @@ static void entries_of_a_list_move_up(void **state)
         sq_spec_list_remove(&list, 7);
         sq_spec_list_remove(&list, 0);
         sq_spec_list_remove(&list, 2);
-        assert_int_equal(*list.count, 5);
+        assert_int_equal(*list.count, list.max - 3);
         for (uint32_t n = 0; n < 5; n++)
             assert_int_equal(*(char *)sq_spec_list_entry(&list, n),
                              "bcefg"[n]);

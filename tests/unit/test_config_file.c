@@ -214,7 +214,8 @@ static void refusals(void **state)
     } cases[] = {
         {"", JSON "EOF while parsing a value at line 1 column 0"},
         {"{", JSON "EOF while parsing an object at line 1 column 1"},
-        {"[]", JSON "invalid type: sequence, expected struct VmmConfig"},
+        {"[]", JSON "invalid length 0, expected struct VmmConfig with 13 "
+         "elements at line 1 column 2"},
         {"{" BOOT "}", JSON "missing field `drives` at line 1 column"},
         {"{\"drives\": []}", JSON "missing field `boot-source` at line 1 "
          "column 14"},

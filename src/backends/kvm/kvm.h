@@ -127,6 +127,11 @@ int sq_kvm_vm_ioeventfd(struct squib_vm *base, bool pio, uint64_t where,
 int sq_kvm_vm_irqfd(struct squib_vm *base, uint32_t gsi, int fd, bool assign,
                     struct squib_error *err);
 
+/* An MMIO exit that is none: KVM's emulator takes memory that the host cannot
+ * read any more for a device's. Where that is a mapped file's (os/guard.h),
+ * does the access and returns true. */
+bool sq_kvm_vm_reach(struct sq_kvm_vm *vm, struct squib_exit_mmio *access);
+
 /* vcpu.c; the operations are those of struct sq_vcpu_ops. */
 int sq_kvm_vcpu_new(struct squib_vm *vm, uint32_t index,
                     struct squib_vcpu **out, struct squib_error *err);

@@ -42,6 +42,11 @@ static struct sq_kvm_vcpu *vcpu_of(struct squib_vcpu *vcpu)
     return SQ_CONTAINER_OF(vcpu, struct sq_kvm_vcpu, base);
 }
 
+static struct sq_kvm_vm *vm_of(struct sq_kvm_vcpu *v)
+{
+    return SQ_CONTAINER_OF(v->base.vm, struct sq_kvm_vm, base);
+}
+
 static void set_immediate_exit(struct sq_kvm_vcpu *v, bool on)
 {
     __atomic_store_n(&v->run->immediate_exit, on, __ATOMIC_SEQ_CST);
@@ -102,6 +107,11 @@ struct squib_exit *sq_kvm_vcpu_run(struct squib_vcpu *vcpu)
             if (sq_kvm_vcpu_absorb(v))
                 continue;
             if (sq_kvm_decode_begin(&v->decode, v->run, v->run_len, out)) {
+                if (out->kind == SQUIB_EXIT_MMIO &&
+                    sq_kvm_vm_reach(vm_of(v), &out->mmio)) {
+                    sq_kvm_decode_next(&v->decode, v->run, out);
+                    continue;
+                }
                 v->unfinished = v->decode.answer;
                 if (out->kind == SQUIB_EXIT_DEBUG)
                     sq_kvm_vcpu_debug_exit(v, &out->debug);

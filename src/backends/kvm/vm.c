@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "core/dirty.h"
+#include "os/guard.h"
 
 static struct sq_kvm_vm *vm_of(struct squib_vm *vm)
 {
@@ -144,6 +145,39 @@ int sq_kvm_vm_protect(struct squib_vm *base, struct squib_range range,
 }
 
 /* --- dirty log ------------------------------------------------------- */
+
+static bool reach_locked(struct sq_kvm_vm *vm, struct squib_exit_mmio *a)
+{
+    uint32_t need = a->write ? SQUIB_PROT_WRITE : SQUIB_PROT_READ;
+    const struct squib_range range = {a->gpa, a->len};
+    const struct sq_slot *s = sq_slots_around(&vm->slots, range, NULL);
+    uint8_t *hva;
+
+    if (!s || !s->shown || !(s->prot & need))
+        return false;
+    hva = s->hva + (a->gpa - s->range.gpa);
+    if (!sq_guard_covers(hva, a->len))
+        return false;
+    if (a->write)
+        memcpy(hva, a->data, a->len);
+    else
+        memcpy(a->data, hva, a->len);
+    return true;
+}
+
+bool sq_kvm_vm_reach(struct sq_kvm_vm *vm, struct squib_exit_mmio *access)
+{
+    bool done;
+
+    if (!sq_guard_any())
+        return false;
+    pthread_rwlock_rdlock(&vm->slots.lock);
+    done = reach_locked(vm, access);
+    pthread_rwlock_unlock(&vm->slots.lock);
+    if (done && access->write)
+        sq_slots_host_wrote(&vm->slots, access->gpa, access->len);
+    return done;
+}
 
 int sq_kvm_vm_dirty_log(struct squib_vm *base, struct squib_range range,
                         uint64_t *bitmap, struct squib_error *err)

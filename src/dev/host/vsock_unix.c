@@ -207,14 +207,14 @@ int sq_vsock_unix_new(const char *uds_path, struct sq_poller *poller,
     b->path.sun_family = AF_UNIX;
     for (unsigned i = 0; i < WAITING_MAX; i++)
         b->waiting[i].fd = -1;
-    /* Room for "_4294967295" is kept. */
-    if (strlen(uds_path) + 11 >= sizeof(b->path.sun_path) || !*uds_path) {
+    /* The guest reaches only ports for which there is room behind it. */
+    if (strlen(uds_path) >= sizeof(b->path.sun_path) || !*uds_path) {
         free(b);
         return sq_err_set(err, SQUIB_E_INVAL,
                           "vsock: socket path of %zu bytes\n"
                           "  do: use one of 1 to %zu bytes",
                           strlen(uds_path),
-                          sizeof(b->path.sun_path) - 12);
+                          sizeof(b->path.sun_path) - 1);
     }
     strcpy(b->path.sun_path, uds_path);
     b->fd = sq_sock_unix(true);

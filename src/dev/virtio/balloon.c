@@ -435,12 +435,15 @@ int sq_virtio_balloon_set_target(struct sq_virtio_device *dev,
                                  struct squib_error *err)
 {
     struct balloon *b = balloon_of(dev);
-    int rc = check_amount(amount_mib, err);
+    int rc = enter(b, err);
 
-    if (!rc)
-        rc = enter(b, err);
     if (rc)
         return rc;
+    rc = check_amount(amount_mib, err);
+    if (rc) {
+        sq_virtio_leave(dev);
+        return rc;
+    }
     b->target_pages = amount_mib * MIB_PAGES;
     sq_st32(dev->config + CONFIG_NUM_PAGES, b->target_pages);
     sq_virtio_config_changed(dev);
@@ -492,13 +495,18 @@ int sq_virtio_balloon_stats(struct sq_virtio_device *dev,
 }
 
 /* Enters the device if its driver does hinting. */
+static int no_hinting(struct squib_error *err)
+{
+    return sq_err_set(err, SQUIB_E_STATE,
+                      "balloon: free page hinting is off");
+}
+
 static int enter_hinting(struct balloon *b, struct squib_error *err)
 {
     int rc;
 
     if (!(b->dev.features_offered & F_FREE_PAGE_HINT))
-        return sq_err_set(err, SQUIB_E_STATE,
-                          "balloon: free page hinting is off");
+        return no_hinting(err);
     rc = enter(b, err);
     if (!rc && !sq_virtio_acked(&b->dev, F_FREE_PAGE_HINT)) {
         sq_virtio_leave(&b->dev);
@@ -542,16 +550,18 @@ int sq_virtio_balloon_hint_status(struct sq_virtio_device *dev,
                                   struct squib_error *err)
 {
     struct balloon *b = balloon_of(dev);
-    int rc = enter_hinting(b, err);
+    bool active;
 
-    if (rc)
-        return rc;
+    if (!(dev->features_offered & F_FREE_PAGE_HINT))
+        return no_hinting(err);
+    active = sq_virtio_enter(dev);
     *out = (struct sq_virtio_balloon_hinting){
         .host_cmd = b->host_cmd,
         .guest_answered = b->guest_answered,
         .guest_cmd = b->guest_cmd,
     };
-    sq_virtio_leave(dev);
+    if (active)
+        sq_virtio_leave(dev);
     return 0;
 }
 

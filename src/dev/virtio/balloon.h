@@ -100,8 +100,9 @@ int sq_virtio_balloon_stats(struct sq_virtio_device *dev,
 
 /* Starts a run of hinting (a new one if one is on). With
  * `acknowledge_on_stop` the guest gets its pages back when its list is
- * complete, else when _hint_stop() is called. Errors for all three:
- * SQUIB_E_STATE when hinting was not configured or no driver does it. */
+ * complete, else when _hint_stop() is called. Errors:
+ * SQUIB_E_STATE when hinting was not configured or no driver does it; the
+ * status can be read without one. */
 int sq_virtio_balloon_hint_start(struct sq_virtio_device *dev,
                                  bool acknowledge_on_stop,
                                  struct squib_error *err);

@@ -274,24 +274,25 @@ static bool append(struct sq_x86_cpu *c, struct sq_x86_block *b,
 static void decode_crossing(struct sq_x86_cpu *c, struct fetch *f,
                             struct sq_x86_block *b)
 {
+    struct sq_x86_cross *x = sq_block_cross(b);
     uint8_t bytes[15];
     unsigned rest = 15 - f->avail;
     struct sq_soft_slot *s;
     bool more;
 
     b->crosses = true;
-    b->pa2 = sq_x86_fetch_gpa(c, NULL, f->gva + f->avail);
-    s = sq_soft_slot_of(c->vm, b->pa2);
+    x->pa = sq_x86_fetch_gpa(c, NULL, f->gva + f->avail);
+    s = sq_soft_slot_of(c->vm, x->pa);
     memcpy(bytes, f->bytes, f->avail);
     if (s) {
-        b->page2 = &s->pages[(b->pa2 - s->gpa) >> 12];
-        b->gen2 = sq_code_page_gen(b->page2);
-        mark(c, b->page2, b->pa2 & ~0xfffull, 0, rest);
-        memcpy(bytes + f->avail, s->hva + (b->pa2 - s->gpa), rest);
+        x->page = &s->pages[(x->pa - s->gpa) >> 12];
+        x->gen = sq_code_page_gen(x->page);
+        mark(c, x->page, x->pa & ~0xfffull, 0, rest);
+        memcpy(bytes + f->avail, s->hva + (x->pa - s->gpa), rest);
     } else {
         memset(bytes + f->avail, 0xff, rest);
-        b->page2 = b->page;
-        b->gen2 = b->gen;
+        x->page = b->page;
+        x->gen = b->gen;
     }
     append(c, b, bytes, 15, 0, &more);
 }
@@ -302,6 +303,7 @@ static void decode_into(struct sq_x86_cpu *c, struct fetch *f,
     uint64_t page_gpa = f->pa & ~0xfffull;
     unsigned off = 0, start = (unsigned)(f->pa & 0xfff);
     bool go = true, more = false;
+    struct sq_x86_insn *end;
 
     *b = (struct sq_x86_block){.pa = f->pa, .page = f->page,
                                .mode = c->mode};
@@ -317,9 +319,11 @@ static void decode_into(struct sq_x86_cpu *c, struct fetch *f,
     }
     if (more && b->n == 0)
         decode_crossing(c, f, b);
-    b->insn[b->n] = (struct sq_x86_insn){
-        .exec = sq_x86_exec_end,
-        .off = (uint16_t)(b->insn[b->n - 1].off + b->insn[b->n - 1].len)};
+    end = &b->insn[b->n];
+    end->exec = sq_x86_exec_end;
+    end->off = (uint16_t)(end[-1].off + end[-1].len);
+    end->len = end->flags = 0;
+    end->disp = 0;
 }
 
 /* --- all of it goes ------------------------------------------------------ */
@@ -343,6 +347,12 @@ void sq_block_cache_forget(struct sq_soft_vm *vm)
     pthread_mutex_unlock(&vm->blocks->lock);
 }
 
+static void young_forget(struct sq_x86_cpu *c)
+{
+    c->young.used = 0;
+    memset(c->young.slot, 0, sizeof(c->young.slot));
+}
+
 /* Waits until c may run; the caller has the lock, which is released. */
 static void go_on(struct sq_x86_cpu *c)
 {
@@ -360,6 +370,7 @@ static void go_on(struct sq_x86_cpu *c)
     atomic_store(&c->in_run, true);
     sq_x86_answer_purge(c);
     if (renew) {
+        young_forget(c);
         sq_x86_jc_flush(c);
         sq_jit_renew(c);
     }
@@ -422,11 +433,13 @@ void sq_block_full(struct sq_x86_cpu *c)
 static bool usable(struct sq_x86_cpu *c, const struct fetch *f,
                    const struct sq_x86_block *b)
 {
+    const struct sq_x86_cross *x = sq_block_cross(b);
+
     if (!b->crosses)
         return true;
-    return atomic_load_explicit(&b->page2->gen, memory_order_relaxed) ==
-               b->gen2 &&
-           sq_x86_fetch_gpa(c, NULL, f->gva + f->avail) == b->pa2;
+    return atomic_load_explicit(&x->page->gen, memory_order_relaxed) ==
+               x->gen &&
+           sq_x86_fetch_gpa(c, NULL, f->gva + f->avail) == x->pa;
 }
 
 static struct sq_x86_block *find(struct sq_x86_cpu *c, const struct fetch *f)
@@ -439,12 +452,19 @@ static struct sq_x86_block *find(struct sq_x86_cpu *c, const struct fetch *f)
     return b;
 }
 
+static size_t len_of(const struct sq_x86_block *b)
+{
+    return b->crosses ? SQ_BLOCK_ROOM(b->n) : SQ_BLOCK_LEN(b->n);
+}
+
 /* Whether two blocks are decoded from the same bytes. */
 static bool same(const struct sq_x86_block *a, const struct sq_x86_block *b)
 {
+    const struct sq_x86_cross *x = sq_block_cross(a), *y = sq_block_cross(b);
+
     return a->pa == b->pa && a->mode == b->mode && a->gen == b->gen &&
            a->crosses == b->crosses &&
-           (!a->crosses || (a->pa2 == b->pa2 && a->gen2 == b->gen2));
+           (!a->crosses || (x->pa == y->pa && x->gen == y->gen));
 }
 
 /* Takes stale blocks out of a chain. Returns what is like `b`, or NULL. */
@@ -470,7 +490,7 @@ static struct sq_x86_block *enter(struct sq_x86_cpu *c,
 {
     struct sq_block_cache *bc = c->blocks;
     link *chain = &bc->hash[hash_of(decoded->pa)];
-    size_t len = SQ_BLOCK_LEN(decoded->n);
+    size_t len = len_of(decoded);
     struct sq_x86_block *b;
 
     pthread_mutex_lock(&bc->lock);
@@ -493,6 +513,87 @@ static struct sq_x86_block *enter(struct sq_x86_cpu *c,
     return b;
 }
 
+/* --- blocks that ran once ------------------------------------------------ */
+
+/* Much code runs once: what starts up, and what is woken up now and then. A
+ * block enters the cache when it runs for the second time, usually soon,
+ * from a small room of the vCPU's own where it was decoded to; or if it is no
+ * longer there by then, decoded again. */
+
+static struct sq_x86_block **young_at(struct sq_x86_cpu *c, uint64_t pa)
+{
+    return &c->young.slot[(pa ^ pa >> 9) % SQ_YOUNG_SLOTS];
+}
+
+/* The block if it is still there; it leaves its slot. */
+static struct sq_x86_block *young_take(struct sq_x86_cpu *c,
+                                       const struct fetch *f)
+{
+    struct sq_x86_block **at = young_at(c, f->pa), *b = *at;
+
+    if (!b || b->pa != f->pa || b->mode != c->mode || !sq_block_fresh(b) ||
+        !usable(c, f, b))
+        return NULL;
+    *at = NULL;
+    return b;
+}
+
+/* Room to decode into, until the next time. */
+static struct sq_x86_block *young_room(struct sq_x86_cpu *c)
+{
+    if (c->young.used + SQ_BLOCK_ROOM(SQ_BLOCK_INSNS_MAX) > SQ_YOUNG_LEN)
+        young_forget(c);
+    return (struct sq_x86_block *)(void *)(c->young.room + c->young.used);
+}
+
+static void young_keep(struct sq_x86_cpu *c, struct sq_x86_block *b)
+{
+    *young_at(c, b->pa) = b;
+    c->young.used += len_of(b);
+}
+
+/* Whether a block at pa may have run before; it has, from now on. */
+static bool ran(struct sq_x86_cpu *c, uint64_t pa)
+{
+    struct sq_x86_young *y = &c->young;
+    uint64_t h = pa * 0x9e3779b97f4a7c15ull >> (64 - SQ_YOUNG_BITS);
+    uint64_t bit = 1ull << (h & 63);
+
+    if (y->ran[h / 64] & bit)
+        return true;
+    if (++y->ran_count > (1u << SQ_YOUNG_BITS) / 4) {
+        memset(y->ran, 0, sizeof(y->ran));
+        y->ran_count = 1;
+    }
+    y->ran[h / 64] |= bit;
+    return false;
+}
+
+/* What is translated the first time has to be in the cache. */
+static bool is_first(struct sq_x86_cpu *c, uint64_t pa)
+{
+    return c->vm->jit_heat != 1 && !ran(c, pa);
+}
+
+/* Decodes a block. True: it is for this time only. */
+static bool decode_new(struct sq_x86_cpu *c, struct fetch *f,
+                       struct sq_x86_block **out)
+{
+    struct sq_x86_block *b = *out = young_room(c);
+
+    decode_into(c, f, b, SQ_BLOCK_INSNS_MAX);
+    sq_x86_answer_purge(c);
+    if (!settled(c, b->page) ||
+        (b->crosses && !settled(c, sq_block_cross(b)->page))) {
+        b->jit[0] = b->jit[1] = SQ_JIT_NEVER;
+        return true;
+    }
+    if (!is_first(c, b->pa))
+        return false;
+    young_keep(c, b);
+    return true;
+}
+
 struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
 {
     struct sq_x86_block *b;
@@ -504,14 +605,9 @@ struct sq_x86_block *sq_block_get(struct sq_x86_cpu *c)
     fetch_begin(c, &f);
     b = find(c, &f);
     if (!b) {
-        b = (void *)c->decoded;
-        decode_into(c, &f, b, SQ_BLOCK_INSNS_MAX);
-        sq_x86_answer_purge(c);
-        if (!settled(c, b->page) || (b->crosses && !settled(c, b->page2))) {
-            /* for this time only */
-            b->jit[0] = b->jit[1] = SQ_JIT_NEVER;
+        b = young_take(c, &f);
+        if (!b && decode_new(c, &f, &b))
             return b;
-        }
         b = enter(c, b);
     }
     /* Blocks that cross a page depend on two translations, so they are

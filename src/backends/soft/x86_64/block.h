@@ -26,6 +26,10 @@
  * once and is decoded again the next time. So whatever is in the cache and
  * fresh, nobody can overwrite unseen.
  *
+ * Two blocks in five run only once. So a block enters the cache when it runs
+ * for the second time on one vCPU; the first time it is the vCPU's own
+ * (struct sq_x86_young).
+ *
  * All vCPUs run the same blocks. They are found without a lock; they are
  * entered, complete, with one. A block that is stale leaves the
  * chain that it is found by, but stays in memory, because other vCPUs may

@@ -160,12 +160,13 @@ enum {
  * sq_x86_set_exec(). */
 struct sq_x86_insn {
     sq_x86_exec *exec;
-    uint64_t imm;  /* immediate, sign-extended; near branches: the target
-                      relative to the block's start */
-    int32_t disp;  /* displacement; RIP-relative: from the block's start */
     uint16_t off;  /* from the block's start */
     uint8_t len;
     uint8_t flags; /* IF_* */
+    int32_t disp;  /* displacement; RIP-relative: from the block's start */
+    /* the end of a block has no more than this */
+    uint64_t imm;  /* immediate, sign-extended; near branches: the target
+                      relative to the block's start */
     uint8_t reg, rm;
     uint8_t base, index, scale;
     uint8_t seg;   /* index into c->segbase; legacy modes: segment number */
@@ -195,10 +196,8 @@ struct sq_x86_block {
     uint32_t gen; /* of page when decoded: a difference means stale */
     uint16_t n;   /* instructions */
     uint8_t mode; /* enum sq_x86_mode */
-    bool crosses; /* a single instruction that continues on the next page */
-    struct sq_code_page *page2; /* then: that page, */
-    uint32_t gen2;
-    uint64_t pa2;
+    bool crosses; /* a single instruction that continues on the next page:
+                     see struct sq_x86_cross */
     _Atomic uint32_t jit[2]; /* its translations for kernel and user mode:
                                 offsets in the code, or SQ_JIT_* */
     _Atomic uint16_t heat;   /* executions before translation, about */
@@ -216,11 +215,40 @@ static inline bool sq_block_fresh(const struct sq_x86_block *b)
            b->gen;
 }
 
+/* Where a block goes on that crosses a page; it lies behind its end. */
+struct sq_x86_cross {
+    _Alignas(16) struct sq_code_page *page;
+    uint64_t pa;
+    uint32_t gen;
+};
+
 #define SQ_JC_BITS 13
 #define SQ_BLOCK_INSNS_MAX 48
-/* Bytes of a block of n instructions. */
+/* Bytes of a block of n instructions; the room to make one in. */
 #define SQ_BLOCK_LEN(n)                                                    \
-    (sizeof(struct sq_x86_block) + ((n) + 1) * sizeof(struct sq_x86_insn))
+    (sizeof(struct sq_x86_block) + (n) * sizeof(struct sq_x86_insn) +      \
+     offsetof(struct sq_x86_insn, imm))
+#define SQ_BLOCK_ROOM(n)                                                   \
+    (SQ_BLOCK_LEN(n) + sizeof(struct sq_x86_cross))
+
+static inline struct sq_x86_cross *
+sq_block_cross(const struct sq_x86_block *b)
+{
+    return (struct sq_x86_cross *)((uintptr_t)b + SQ_BLOCK_LEN(1));
+}
+
+/* Blocks that have run once on this vCPU (block.c). */
+#define SQ_YOUNG_SLOTS 512u
+#define SQ_YOUNG_LEN (96u << 10)
+#define SQ_YOUNG_BITS 18
+struct sq_x86_young {
+    _Alignas(16) uint8_t room[SQ_YOUNG_LEN]; /* one after the other, */
+    size_t used;                             /* from the start when full */
+    struct sq_x86_block *slot[SQ_YOUNG_SLOTS]; /* by physical address */
+    /* hashed set of the physical addresses of blocks that ran */
+    uint64_t ran[(1u << SQ_YOUNG_BITS) / 64];
+    uint32_t ran_count;
+};
 
 struct sq_x86_jc { /* jump cache: RIP to block */
     uint64_t key;
@@ -493,10 +521,10 @@ struct sq_x86_cpu {
     _Atomic bool in_run;
     _Atomic uint64_t asked, answered;
     /* Blocks that are not in the cache: for single steps, for translated
-     * code's slow paths, and the one that is being decoded. */
-    _Alignas(16) uint8_t single[SQ_BLOCK_LEN(1)];
-    _Alignas(16) uint8_t one[SQ_BLOCK_LEN(1)];
-    _Alignas(16) uint8_t decoded[SQ_BLOCK_LEN(SQ_BLOCK_INSNS_MAX)];
+     * code's slow paths, and those that may enter it. */
+    _Alignas(16) uint8_t single[SQ_BLOCK_ROOM(1)];
+    _Alignas(16) uint8_t one[SQ_BLOCK_ROOM(1)];
+    struct sq_x86_young young;
     struct sq_x86_debug debug;
 };
 

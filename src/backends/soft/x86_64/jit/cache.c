@@ -12,19 +12,9 @@
 
 #include "backends/soft/x86_64/jit/state.h"
 #include "base/err.h"
+#include "base/util.h"
 #include "os/lazy.h"
 #include "os/shm.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static int map_code(struct sq_jit *j, struct squib_error *err)
 {
@@ -69,7 +59,7 @@ static uint8_t host_has(void)
 static int check_host(struct squib_error *err)
 {
     /* It cannot follow jumps from one stack to another. */
-    if (SANITIZED)
+    if (SQ_SANITIZED)
         return sq_err_set(err, SQUIB_E_NOSUPPORT,
                           "interpreting, as the address sanitizer allows "
                           "no translator");

@@ -7,7 +7,7 @@ uint32_t sq_tr_site(struct sq_tr *t, unsigned len, bool write)
     const struct sq_jit_op *op = sq_tr_op(t);
 
     t->j->sites[t->j->site_count] = (struct sq_jit_site){
-        .in = op->in, .block = t->b, .index = (uint16_t)t->k,
+        .block = t->b, .exec = op->in.exec, .index = (uint8_t)t->k,
         .len = (uint8_t)len, .write = write, .end = sq_jit_ends(op)};
     return t->j->site_count++;
 }
@@ -112,8 +112,7 @@ static void jump_r9(struct sq_tr *t, int32_t pop, bool raises)
     uint32_t site = sq_tr_site(t, 0, false);
 
     t->j->sites[site].pop = pop;
-    if (!raises)
-        t->j->sites[site].in.exec = NULL;
+    t->j->sites[site].no_fault = !raises;
     look_up(t, pop);
     to_stub_with(t, t->j->miss, site);
 }

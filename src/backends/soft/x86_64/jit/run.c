@@ -47,15 +47,17 @@ static struct sq_x86_insn *one(struct sq_x86_cpu *c,
 
     count_in(c);
     flags_in(c);
-    c->gpr[SQ_RIP] = c->js.page; /* offsets of s->in count from it */
+    /* offsets of instructions count from it */
+    c->gpr[SQ_RIP] = c->js.page + (s->block->pa & 0xfff);
     b->pa = s->block->pa;
     b->page = s->block->page;
     b->gen = s->block->gen;
     b->mode = s->block->mode;
     b->n = (uint16_t)(s->block->n - s->index);
-    b->insn[0] = s->in;
-    b->insn[1] = (struct sq_x86_insn){
-        .exec = end_of_one, .off = (uint16_t)(s->in.off + s->in.len)};
+    b->insn[0] = s->block->insn[s->index];
+    b->insn[0].exec = s->exec;
+    b->insn[1].exec = end_of_one;
+    b->insn[1].off = (uint16_t)(b->insn[0].off + b->insn[0].len);
     c->block = b;
     if (SQ_UNLIKELY(s->index >= c->js.stop))
         sq_x86_stop_at(c, b->insn);
@@ -128,7 +130,7 @@ const void *sq_jit_miss(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
 {
     const struct sq_jit_site *s = &c->jit->sites[site];
 
-    if (!sq_canonical(gva) && s->in.exec)
+    if (!sq_canonical(gva) && !s->no_fault)
         return sq_jit_interp(c, site); /* which raises what is due */
     c->gpr[R_SP] += (uint64_t)(int64_t)s->pop;
     c->gpr[SQ_RIP] = gva;

@@ -13,16 +13,17 @@
 /* An instruction that translated code may hand to C: what the slow paths
  * need to raise its faults or to run its interpreter function. */
 struct sq_jit_site { /* does not change once its translation is in use */
-    struct sq_x86_insn in;
     struct sq_x86_block *block;
+    sq_x86_exec *exec; /* of the instruction, where the block may be cut */
     uint32_t op;   /* offset in the code of what follows the check, with R9 */
                    /* a host pointer */
     uint32_t done; /* of what follows the instruction */
-    uint16_t index; /* in the block */
-    uint8_t len;    /* of the access */
-    bool write;
-    bool end; /* the instruction ends the block: RIP is in gpr[] after it */
     int32_t pop; /* a jump by R9: what it adds to RSP */
+    uint8_t index;  /* of the instruction in the block */
+    uint8_t len;    /* of the access */
+    bool write : 1;
+    bool end : 1; /* the instruction ends the block: RIP is in gpr[] after it */
+    bool no_fault : 1; /* a jump by R9 that is not to raise faults */
 };
 
 /* A jump within a guest page whose target was not translated yet. */

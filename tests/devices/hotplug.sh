@@ -89,7 +89,7 @@ sum() { # file
 for file in first second third fourth near far; do
     head -c 4194304 /dev/urandom >"$work/$file"
 done
-vcpus=2
+vcpus=$(cpus 2)
 start_program --enable-pci
 drive first "$work/first"
 want 204 PUT /pmem/near "$(pmem near near)"

@@ -146,7 +146,9 @@ rm -f "$metrics"
 start_program --enable-pci
 boot 256
 hot="{\"is_root_device\": false, \"socket\": \"$work/hot.sock\","
-appears='for i in $(seq 2000); do [ -b /dev/vda ] && break; usleep 50000; done'
+# A disk's node may be there before it can be opened.
+appears='for i in $(seq 2000); do
+    head -c 1 /dev/vda >/dev/null 2>&1 && break; usleep 50000; done'
 round=0
 while [ $round -lt 2 ]; do
     round=$((round + 1))

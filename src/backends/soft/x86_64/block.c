@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "os/lazy.h"
 
-#define HASH_BITS 17
+#define HASH_BITS 16
 #define ARENA_LEN (24u << 20)
 
 typedef struct sq_x86_block *_Atomic link;

@@ -421,6 +421,7 @@ static void unanswered(const char *backend)
           "the cache has code from a page that can be written");
     atomic_store(&writer->in_run, false);
     run_one(&m.vcpu[1]);
+    run_one(&m.vcpu[1]);
     check(sq_block_count(soft(&m)->blocks) > blocks, backend, 2,
           "the cache does not take what nobody can write to");
     unmake(&m);

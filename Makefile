@@ -14,7 +14,7 @@ RUN ?= echo "Hello from $$(uname -sr) on $$(uname -m)"; \
     echo "up $$(cut -d" " -f1 /proc/uptime) s, $$(nproc) vCPU, $$(free -m | awk "/Mem/ {print \$$2}") MiB"
 
 .PHONY: all deps run check docs check-asan check-cross cross-arm64 \
-    check-long bench \
+    check-long check-lockstep bench \
     bench-quick kernel \
     kernel-fetch install clean fmt help
 .NOTPARALLEL:
@@ -90,6 +90,14 @@ check-long:
 	@$(NINJA) -C $(BUILD)
 	@tools/fetch-kernel
 	@tools/check $(BUILD) --suite long
+
+## check-lockstep: the tests with every translated block compared (an hour)
+check-lockstep:
+	@tools/deps build run check
+	@$(MAKE) --no-print-directory $(BUILD)/.tests-on
+	@$(NINJA) -C $(BUILD)
+	@tools/fetch-kernel
+	@tools/check $(BUILD) --suite conform --suite lockstep
 
 ## bench: measure speed and memory beside native code and QEMU (minutes)
 bench:

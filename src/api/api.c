@@ -208,7 +208,9 @@ void sq_api_answer(void *ctx, const struct sq_http_request *request,
         answer->body = fault ? json_dumps(fault, JSON_COMPACT) : NULL;
         json_decref(fault);
     }
-    answer->deprecated = call->deprecated;
+    if (call->deprecated)
+        sq_log_warn(&api->log, "%s", call->deprecated);
+    answer->deprecated = call->deprecated != NULL;
     json_decref(call->tree);
     free(call);
 }
@@ -266,7 +268,13 @@ static void name_part(struct squib_error *err)
                     "invalid memory configuration or invalid kernel image: "},
         {"initrd ", "Error with initrd initialization: Cannot load initrd "
                     "due to an invalid image: "},
-        {"pmem ", "Cannot create pmem device: "},
+        {"pmem ", "Cannot create pmem device: Error accessing backing file: "},
+        {"at most 19 virtio devices ", "Could not attach device: Could not "
+                                       "allocate GSI: The requested resource "
+                                       "is not available. "},
+        {"all 31 places on the PCI bus ", "Could not attach device: Could not "
+                                          "find an available device slot on "
+                                          "the PCI bus. "},
         {"the kernel command line ", "Invalid kernel command line: Inserting "
                                      "string would make command line too "
                                      "long. "},

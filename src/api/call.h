@@ -51,7 +51,7 @@ struct sq_call {
     bool started; /* the guest was, when the request came */
     /* The answer. */
     struct sq_fault fault;
-    bool deprecated;
+    const char *deprecated; /* why it is, or NULL */
     const char *timed; /* "pause vm": the log tells how long it took */
     char *reply; /* JSON for status 200; NULL: 204 */
 };

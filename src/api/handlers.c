@@ -21,10 +21,9 @@ bool sq_call_reply(struct sq_call *call, json_t *tree)
 
 static bool deprecated(struct sq_call *call, const char *what)
 {
-    call->deprecated = true;
+    call->deprecated = what;
     sq_metrics_add(&call->api->metrics,
                    SQ_M_deprecated_api_deprecated_http_api_calls, 1);
-    sq_log_warn(&call->api->log, "%s", what);
     return true;
 }
 

@@ -70,11 +70,10 @@ bool sq_check_snapshot_load(struct sq_call *call)
                         "`mem_backend` or `mem_file_path` is required.",
                         before);
     if (b->mem_file_path || b->enable_diff_snapshots.v) {
-        call->deprecated = true;
+        call->deprecated = "PUT /snapshot/load: mem_file_path and "
+                           "enable_diff_snapshots fields are deprecated.";
         sq_metrics_add(&call->api->metrics,
                        SQ_M_deprecated_api_deprecated_http_api_calls, 1);
-        sq_log_warn(&call->api->log, "PUT /snapshot/load: mem_file_path and "
-                    "enable_diff_snapshots fields are deprecated.");
     }
     return true;
 }

@@ -111,7 +111,8 @@ bool sq_run_plug(struct sq_call *call)
     sq_spec_list_remove(&list, *list.count - 1);
     return sq_fault(&call->fault, "%s%s%s", kind->before,
                     kind->id == SQ_VIRTIO_ID_PMEM
-                        ? "Unable to create the virtio-pmem device: " : "",
+                        ? "Unable to create the virtio-pmem device: Error "
+                          "accessing backing file: " : "",
                     err.text);
 }
 

@@ -123,6 +123,23 @@ static size_t format(const struct sq_log *log, const struct head *h,
     return n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
 }
 
+/* A text is one line: its newlines are spelled. */
+static void spell_newlines(char text[SQ_LOG_TEXT_MAX])
+{
+    char copy[SQ_LOG_TEXT_MAX];
+    size_t n = 0;
+
+    if (!strchr(text, '\n'))
+        return;
+    strcpy(copy, text);
+    for (const char *p = copy; *p && n + 2 < SQ_LOG_TEXT_MAX; p++) {
+        if (*p == '\n')
+            text[n++] = '\\';
+        text[n++] = *p == '\n' ? 'n' : *p;
+    }
+    text[n] = '\0';
+}
+
 void sq_log_write(struct sq_log *log, enum sq_log_level level,
                   const char *file, int line, const char *fmt, ...)
 {
@@ -135,6 +152,7 @@ void sq_log_write(struct sq_log *log, enum sq_log_level level,
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    spell_newlines(text);
     head_init(&h, log, level, file, line);
     localtime_r(&h.time.tv_sec, &h.tm);
     pthread_mutex_lock(&log->lock);

@@ -278,6 +278,8 @@ static void *thread_main(void *arg)
     struct sq_api_server *s = arg;
     sigset_t all;
 
+    /* By itself, so that its first line of the log has the name. */
+    sq_host_name_thread(pthread_self(), "fc_api");
     /* Signals for the process are the event thread's. */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
@@ -294,7 +296,6 @@ int sq_api_server_start(struct sq_api_server *s, struct squib_error *err)
 
     if (e)
         return sq_err_os(err, SQUIB_E_OS, e, "API thread");
-    sq_host_name_thread(s->thread, "fc_api");
     s->started = true;
     return 0;
 }

@@ -27,6 +27,8 @@ void *sq_lazy_new(size_t len, const char *name)
     (void)madvise(p, len, MADV_DONTFORK);
     (void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (unsigned long)(uintptr_t)p,
                 (unsigned long)len, (unsigned long)(uintptr_t)name);
+#else
+    (void)name; /* this host's mappings have none */
 #endif
     errno = 0;
     return p;

@@ -36,7 +36,8 @@ static void fini_serial(void *ctx)
     sq_serial_fini(&devices->legacy.serial);
 }
 
-/* KVM's interrupt controller leaves the frame for messages to us. */
+/* Where the backend's interrupt controller has this frame itself, nothing
+ * comes here. */
 static int build_msi_frame(struct sq_devices *devices,
                            const struct sq_devices_env *env,
                            struct squib_error *err)

@@ -100,7 +100,7 @@ static void *thread_main(void *arg)
     struct sq_vcpus *set = t->set;
     struct squib_vcpu *vcpu = NULL;
     struct squib_error err = {0};
-    bool last;
+    void (*ended)(void *ctx) = NULL;
 
     block_signals();
     if (create(t, &vcpu, &err) == 0) {
@@ -121,10 +121,11 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&set->lock);
     t->err = err;
     set_status(t, SQ_VCPU_ENDED);
-    last = ++set->ended == set->config.count;
+    if (++set->ended == set->config.count)
+        ended = set->config.ended;
     pthread_mutex_unlock(&set->lock);
-    if (last && set->config.ended)
-        set->config.ended(set->config.ctx);
+    if (ended)
+        ended(set->config.ctx);
     return NULL;
 }
 

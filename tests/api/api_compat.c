@@ -32,6 +32,10 @@ static const struct remark {
     enum status status;
     const char *text;
 } remarks[] = {
+    {"PUT /machine-config", "mem_size_mib", DIFFERS,
+     "the start refuses less than 16 MiB"},
+    {"PATCH /machine-config", "mem_size_mib", DIFFERS,
+     "the start refuses less than 16 MiB"},
     {"PUT /machine-config", "smt", DIFFERS,
      "accepted, and changes nothing in the guest"},
     {"PUT /machine-config", "cpu_template", DIFFERS,

@@ -80,6 +80,8 @@ ends "--no-api alone" 153 "'config-file' required" --no-api
 ends "--no-seccomp and --seccomp-filter" 153 \
     "'seccomp-filter' cannot be used together with argument 'no-seccomp'" \
     --no-seccomp --seccomp-filter f
+ends "a fault is one line of the log" 153 \
+    "^$stamp .*in this context. .n.nFor more information try --help.$" --x
 ends "the status is logged" 153 'exiting with error. exit_code=153$' --x
 ends "a bad --level" 152 'Invalid value for logger level: .*: loud' \
     --level loud
@@ -144,6 +146,18 @@ has "bodies in the log" 'a Put request on "/metrics" with body "\{' \
     "$work/log"
 has "refusals in the log" "vm-1:fc_api:ERROR:.*Received Error. Status code: \
 400 Bad Request. Message: Metrics error" "$work/log"
+put /cpu-config '{}' >/dev/null
+has "a CPU template is in the log with --level Debug" \
+    'Put request on "/cpu-config" with body "\{\}".$' "$work/log"
+put /logger '{"level": "Info"}' >/dev/null
+put /cpu-config '{}' >/dev/null
+has "and not without" "Put request on \"/cpu-config\". To view the CPU \
+template received by the API, configure log-level to DEBUG.$" "$work/log"
+put /machine-config '{"vcpu_count": 1, "mem_size_mib": 128,
+    "cpu_template": "None"}' >/dev/null
+what="a line about deprecation follows what was done"
+if tail -n 1 "$work/log" | grep -q 'WARN:.*cpu_template field is deprecated.$'
+then pass "$what"; else fail "$what" "$(tail -n 2 "$work/log")"; fi
 what="all lines have the form"
 if grep -Evq "^$stamp \[vm-1:(main|fc_api):(INFO|WARN|ERROR|DEBUG):" \
     "$work/log"; then
@@ -188,13 +202,8 @@ put /metrics "{\"metrics_path\": \"$work/metrics\", \"emit_id\": true,
     \"properties\": {\"a\": \"b \\\" c\"}}" >/dev/null
 kill -PIPE "$started_pid"
 what="SIGPIPE does no harm"
-i=0
-until grep -q 'Received signal 13, code 0\.' "$work/log"; do
-    i=$((i + 1))
-    [ $i -lt 200 ] || break
-    sleep 0.05
-done
-if get / | grep -q 'Not started' && [ $i -lt 200 ]; then pass "$what"; else
+if eventually 20 grep -q 'Received signal 13, code 0\.' "$work/log" &&
+    get / | grep -q 'Not started'; then pass "$what"; else
     fail "$what" "$(cat "$work/log")"
 fi
 stop "and the next one ends it" 150 SEGV

@@ -174,7 +174,7 @@ console() {
 
 make_image
 what="the serial console on stdin and stdout, 2 vCPUs"
-machine console 2 false
+machine console "$(cpus 2)" false
 mkfifo "$work/stdin"
 exec 3<>"$work/stdin"
 : >"$out"
@@ -193,7 +193,7 @@ hung=
 started_pid=
 exec 3<&-
 if ended "$what" 0; then
-    if console 'got [some words] on 2 CPU'; then
+    if console 'got [some words] on '"$(cpus 2)"' CPU'; then
         pass "$what"
     else
         fail "$what" "the guest did not answer"
@@ -301,7 +301,7 @@ fi
 # Nothing is written after the sync; the journal holds what is missing.
 what="a drive that the guest wrote and synced, not unmounted"
 make_image
-machine sync 2 false
+machine sync "$(cpus 2)" false
 serve </dev/null
 if ended "$what" 0; then
     if console synced; then

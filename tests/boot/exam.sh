@@ -75,8 +75,8 @@ exam "$work/low" a b 0
 same "one below 1 MiB" 1 "$one"
 exam "$work/addresses" a b 0
 same "a flat one, by its header's addresses" 1 "$one"
-exam --memory 64M --cpus 2 --initrd "$work/module" "$work/high" 3
-same "a module, two CPUs, a failure" 7 "$(expected 2 00000040 0000fc00 \
+exam --memory 64M --cpus "$(cpus 2)" --initrd "$work/module" "$work/high" 3
+same "a module, two CPUs, a failure" 7 "$(expected "$(cpus 2)" 00000040 0000fc00 \
     'modules 00000001\nmodule bytes 00000004\nmodule 74696e75\n' ' 3')"
 exam "$work/high" t
 said "a triple fault is no status" 125 'triple fault'

@@ -28,8 +28,8 @@ complains "a reset before the agent answers" 125 "restarted" ""
 
 guest halt --timeout 1
 complains "a halt for ever ends by --timeout" 124 "time limit" ""
-guest halt -c 4 --timeout 1
-complains "the same with 4 vCPUs" 124 "time limit" ""
+guest halt -c "$(cpus 4)" --timeout 1
+complains "the same with $(cpus 4) vCPUs" 124 "time limit" ""
 guest spin --timeout 1
 complains "a loop for ever ends by --timeout" 124 "time limit" ""
 guest reads --timeout 1
@@ -37,7 +37,7 @@ complains "accesses to no device end by --timeout" 124 "time limit" ""
 
 # What the started vCPUs find at their start is not defined: any end is good
 # that is a clear one.
-guest startups -c 8 --timeout 2
+guest startups -c "$(cpus 8)" --timeout 2
 what="a storm of start-up interrupts"
 if [ "$status" = 125 ]; then
     complains "$what" 125 "CPU" ""

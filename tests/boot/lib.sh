@@ -91,6 +91,11 @@ limited() { # seconds, command...
     [ -n "$status" ] || hung=1
 }
 
+# As many vCPUs, or as the backend has: in lockstep there is one.
+cpus() { # number
+    case $backend in *lockstep*) echo 1 ;; *) echo "$1" ;; esac
+}
+
 # Tries a command until it succeeds; 1 when the time is over.
 eventually() { # seconds, command...
     tries_left=$(($1 * slow * patience * 10))

@@ -25,8 +25,8 @@ dd if=/dev/urandom bs=65536 count=100 2>/dev/null >/tmp/x
 gzip -9 </tmp/x | gunzip | cmp - /tmp/x && echo same
 for n in 1 2 3 4 5 6 7 8 9; do (sh -c "echo $n | sha512sum") & done; wait'
 fi
-# Deterministic, so that no device changes what a block reads between its two
-# runs, or sees what is undone.
+# Deterministic, so that whole pages are compared, and no device changes what
+# a block reads between its two runs.
 limited 600 "$SQUIB" run -v --deterministic --timeout 590 --backend "$backend" -- sh -c "$job" \
     </dev/null
 what="a boot in lockstep"

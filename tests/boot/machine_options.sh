@@ -124,7 +124,8 @@ fi
 # --- the machine as a file ---------------------------------------------------
 XDG_CACHE_HOME=$work/cache
 export XDG_CACHE_HOME
-limited 60 "$SQUIB" run -q --dry-run -k "$kernel" -m 256M -c 2 \
+limited 60 "$SQUIB" run -q --dry-run -k "$kernel" -m 256M \
+    -c "$(cpus 2)" \
     --disk "$work/disk" --backend "$backend" -- \
     sh -c 'echo "on $(nproc) of $(cat /sys/block/vda/size)"' </dev/null
 what="--dry-run"
@@ -134,7 +135,7 @@ if ended "$what" 0; then
         --backend "$backend" </dev/null
     what="the machine that --dry-run prints"
     if ended "$what" 0; then
-        if tr -d '\r' <"$out" | grep -qx 'on 2 of 2048'; then
+        if tr -d '\r' <"$out" | grep -qx "on $(cpus 2) of 2048"; then
             pass "$what"
         else
             fail "$what" "another one ran"

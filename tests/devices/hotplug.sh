@@ -22,10 +22,16 @@ wait_for() { # command
 devices() { # number of PCI devices
     ls /sys/bus/pci/devices | wc -l
 }
+usable() { # path: a disk's node may be there before it can be opened
+    case $1 in
+    /dev/*) head -c 1 "$1" >/dev/null 2>&1 ;;
+    *) [ -e "$1" ] ;;
+    esac
+}
 case $1 in
-there) wait_for [ -e "$2" ] ;;
+there) wait_for usable "$2" ;;
 gone) wait_for [ ! -e "$2" ] ;;
-sum) wait_for [ -e "$2" ] && sha256sum <"$2" ;;
+sum) wait_for usable "$2" && sha256sum <"$2" ;;
 copy) dd if="$2" of="$3" bs=64k conv=fsync 2>/dev/null ;;
 devices) devices ;;
 not_pci) # virtio devices that are somewhere else or have no driver
@@ -83,7 +89,7 @@ sum() { # file
 for file in first second third fourth near far; do
     head -c 4194304 /dev/urandom >"$work/$file"
 done
-vcpus=2
+vcpus=$(cpus 2)
 start_program --enable-pci
 drive first "$work/first"
 want 204 PUT /pmem/near "$(pmem near near)"

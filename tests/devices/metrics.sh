@@ -89,7 +89,7 @@ rm -f "$metrics"
 start_program
 want 204 PUT /serial "{\"serial_out_path\": \"$work/serial\",
     \"rate_limiter\": {\"size\": 2000, \"one_time_burst\": 500,
-    \"refill_time\": 3600000}}"
+    \"refill_time\": 3600000000}}"
 : >"$work/serial"
 want 204 PUT /boot-source "{\"kernel_image_path\": \"$kernel\",
     \"initrd_path\": \"$initrd\", \"boot_args\":

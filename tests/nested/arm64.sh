@@ -15,6 +15,8 @@
 #                     6.4 or newer, which can forward PSCI calls
 #   BUSYBOX           a static one for arm64
 #   --cpu MODEL       neoverse-n1 (KVM with VHE); cortex-a72 is without
+#   --packed          the kernel also as Image.gz and as an EFI zboot image, in
+#                     /kernel-gz and /kernel-zboot
 #   --timeout SECONDS for the whole machine (1000)
 #   --keep FILE       writes the machine's whole console there
 #
@@ -22,11 +24,12 @@
 set -eu
 export LC_ALL=C
 . "$(dirname "$0")/lib.sh"
-cpu=neoverse-n1 timeout=1000 keep=
+cpu=neoverse-n1 packed= timeout=1000 keep=
 
 while [ $# -gt 0 ]; do
     case $1 in
     --cpu) cpu=$2; shift ;;
+    --packed) packed=1 ;;
     --timeout) timeout=$2; shift ;;
     --keep) keep=$2; shift ;;
     -*) echo "arm64.sh: unknown option $1" >&2; exit 2 ;;
@@ -38,7 +41,7 @@ done
 name=$1 init=$2 dir=$3 busybox=$4
 shift 4
 
-for tool in qemu-system-aarch64 cpio; do
+for tool in qemu-system-aarch64 cpio ${packed:+gzip zstd}; do
     command -v $tool >/dev/null || skip "no $tool"
 done
 [ -f "$dir/vmlinuz" ] && [ -d "$dir/modules" ] ||
@@ -54,6 +57,25 @@ begin "$init" "$busybox"
 cp "$@" "$root/"
 take_modules "$dir/modules"
 cp "$dir/vmlinuz" "$root/kernel/vmlinuz"
+le32() {
+    printf "$(printf '\\%03o\\%03o\\%03o\\%03o' $(($1 & 255)) \
+        $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255)))"
+}
+if [ -n "$packed" ]; then
+    mkdir "$root/kernel-gz" "$root/kernel-zboot"
+    ln -s ../kernel/modules "$root/kernel-gz/modules"
+    ln -s ../kernel/modules "$root/kernel-zboot/modules"
+    gzip -1 -c "$dir/vmlinuz" >"$root/kernel-gz/vmlinuz"
+    zstd -q -1 -c "$dir/vmlinuz" >"$work/zst"
+    { # Linux drivers/firmware/efi/libstub/zboot-header.S
+        printf 'MZ\0\0zimg'
+        le32 64
+        le32 "$(wc -c <"$work/zst")"
+        printf '\0\0\0\0\0\0\0\0zstd'
+        head -c 36 /dev/zero
+        cat "$work/zst"
+    } >"$root/kernel-zboot/vmlinuz"
+fi
 
 # Time is a count of instructions (4 ns each): on a busy machine clocks that
 # go by the host's would interrupt an emulated processor, and the guests in

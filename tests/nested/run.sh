@@ -12,6 +12,7 @@
 #                     or an unpacked linux-image package (boot/, lib/modules/)
 #   --conform FILE    a static conformance program: runs "FILE kvm"
 #   --squib FILE      a static squib: boots the same kernel as its guest
+#   --api FILE        a static client of its API: devices that come and go
 #   --timeout SECONDS for the whole machine (1000)
 #   --no-npt          without nested paging, so with KVM's shadow pages
 #   --tests WORDS     only these conformance tests
@@ -22,12 +23,13 @@ set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
-conform= squib= timeout=1000 npt=1 tests= keep= dir=
+conform= squib= api= timeout=1000 npt=1 tests= keep= dir=
 
 while [ $# -gt 0 ]; do
     case $1 in
     --conform) conform=$2; shift ;;
     --squib) squib=$2; shift ;;
+    --api) api=$2; shift ;;
     --timeout) timeout=$2; shift ;;
     --tests) tests=$2; shift ;;
     --keep) keep=$2; shift ;;
@@ -104,6 +106,24 @@ if [ -n "$squib" ]; then
     else
         cp "$vmlinuz" "$root/kernel/vmlinuz"
     fi
+fi
+if [ -n "$squib" ] && [ -n "$api" ]; then
+    cp "$api" "$root/api"
+    hot=$work/hot
+    mkdir -p "$hot/bin" "$hot/dev" "$hot/proc" "$hot/sys" "$hot/tmp" "$hot/ko"
+    cp "$busybox" "$hot/bin/busybox"
+    cp "$here/hot-init" "$hot/init"
+    chmod 755 "$hot/init"
+    # What a driver needs comes first: insmod resolves nothing.
+    for d in virtio_pci virtio_blk virtio_pmem nd_pmem; do
+        line=$(grep "/$d\.ko:" "$modules/modules.dep") ||
+            skip "no module $d beside the kernel"
+        for m in $(echo "${line#*:}" | tr ' ' '\n' | tac) "${line%%:*}"; do
+            [ -e "$hot/ko/${m##*/}" ] || echo "${m##*/}" >>"$hot/ko/order"
+            cp "$modules/$m" "$hot/ko/"
+        done
+    done
+    (cd "$hot" && find . | cpio -o -H newc --quiet) >"$root/hot.initrd"
 fi
 
 # --- run --------------------------------------------------------------------

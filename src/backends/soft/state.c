@@ -73,7 +73,7 @@ int sq_soft_get_state(struct squib_vcpu *vcpu, uint32_t parts,
         st->run_state = c->run_state;
         st->nmi_pending = c->nmi_pending;
         st->nmi_blocked = c->nmi_blocked;
-        st->irq_shadow = c->irq_shadow;
+        st->irq_shadow = sq_in_shadow(c);
         st->exc_pending = 0; /* exceptions never wait here */
         st->exc_vector = st->exc_has_error = st->sipi_vector = 0;
         st->exc_error = st->reserved1 = 0;
@@ -210,6 +210,8 @@ int sq_soft_set_state(struct squib_vcpu *vcpu, uint32_t parts,
         c->nmi_pending = st->nmi_pending > 2 ? 2 : st->nmi_pending;
         c->nmi_blocked = st->nmi_blocked;
         c->irq_shadow = st->irq_shadow;
+        c->ss_shadow = false;
+        c->shadow_icount = c->icount;
         if (st->exc_pending) {
             /* Taken by the next run, before any instruction. */
             c->fault_vector = st->exc_vector;

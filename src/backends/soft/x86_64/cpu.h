@@ -392,7 +392,6 @@ struct sq_x86_det {
 struct sq_x86_debug {
     uint8_t code, data, port; /* enabled as what */
     uint8_t hits;  /* by data and ports, until the instruction's end */
-    bool after_ss; /* no breakpoint at the next instruction */
     struct sq_tlb_entry aside; /* for the page that an access goes to, */
     size_t aside_k;            /* and where it would be in the TLB */
 };
@@ -430,7 +429,9 @@ struct sq_x86_cpu {
     bool code64;              /* mode == MODE_64 */
     uint8_t mode;             /* enum sq_x86_mode */
     uint8_t cpl;
-    bool irq_shadow;          /* no interrupt before the next instruction */
+    bool irq_shadow;          /* no interrupt before the next instruction, */
+    bool ss_shadow;           /* nor a breakpoint; both only while */
+    uint64_t shadow_icount;   /* this is still the count: sq_in_shadow() */
     uint64_t icount;          /* retired instructions */
     uint64_t jc_key;          /* jc_gen[cpl == 3] << 48 */
     uint64_t fetch_base;      /* CS base, 0 in 64-bit mode */
@@ -476,6 +477,8 @@ struct sq_x86_cpu {
     int delivering; /* vector of the exception being delivered, or -1 */
 
     struct sq_x86_block *block; /* running */
+    const struct sq_x86_insn *cut; /* where one was cut short, or NULL, */
+    sq_x86_exec *cut_exec;         /* and what is to be there again */
     struct sq_x86_replay replay;
     struct sq_x86_posted posted;
     jmp_buf leave;
@@ -527,6 +530,19 @@ struct sq_x86_cpu {
     struct sq_x86_young young;
     struct sq_x86_debug debug;
 };
+
+/* Whether the last instruction keeps interrupts from the next one. */
+static inline bool sq_in_shadow(const struct sq_x86_cpu *c)
+{
+    return c->irq_shadow && c->icount == c->shadow_icount;
+}
+/* It does: STI, or with `ss` a load of SS. It is its block's last one. */
+static inline void sq_cast_shadow(struct sq_x86_cpu *c, bool ss)
+{
+    c->irq_shadow = true;
+    c->ss_shadow = ss;
+    c->shadow_icount = c->icount;
+}
 
 /* Whether a 64-bit address is canonical for 48 bits (SDM vol. 1, 3.3.7.1). */
 static inline bool sq_canonical(uint64_t gva)

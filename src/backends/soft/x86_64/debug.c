@@ -102,7 +102,8 @@ void sq_x86_debug_fetch(struct sq_x86_cpu *c, uint64_t gva)
 
     /* Behind a load of SS there is none (SDM vol. 3, 6.8.3), nor where the
      * instruction has begun already. */
-    if (hits && !(c->rflags & FL_RF) && !c->debug.after_ss &&
+    if (hits && !(c->rflags & FL_RF) &&
+        !(c->ss_shadow && c->icount == c->shadow_icount) &&
         !sq_x86_replaying(c))
         sq_x86_debug_raise(c, NULL, hits);
     c->rflags &= ~(uint64_t)FL_RF;
@@ -129,7 +130,7 @@ void sq_x86_debug_access(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     if (c->lockstep)
         sq_lockstep_alone(c, i);
     hit(c, hits);
-    sq_x86_stop_after(i);
+    sq_x86_stop_after(c, i);
 }
 
 void sq_x86_debug_port(struct sq_x86_cpu *c, uint16_t port, unsigned len)

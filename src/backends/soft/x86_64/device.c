@@ -136,12 +136,30 @@ uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
 /* --- writes ---------------------------------------------------------- */
 
-void sq_x86_stop_after(const struct sq_x86_insn *i)
+/* There is always a sentinel behind the last instruction. */
+void sq_x86_stop_stale(const struct sq_x86_insn *i)
 {
-    /* There is always a sentinel behind the last instruction. The block
-     * stays cut here, which is where it will end the next time, too; a block
-     * may end anywhere, so other vCPUs do not mind. */
     sq_x86_set_exec(i + 1, sq_x86_exec_stop);
+}
+
+void sq_x86_mend_block(struct sq_x86_cpu *c)
+{
+    if (c->cut)
+        sq_x86_set_exec(c->cut, c->cut_exec);
+    c->cut = NULL;
+}
+
+/* Where several vCPUs share the block, it stays cut here, which is where it
+ * will end the next time, too; a block may end anywhere, so the others do not
+ * mind. */
+void sq_x86_stop_after(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    sq_x86_mend_block(c);
+    if (c->vm->base.config.vcpus == 1) {
+        c->cut = i + 1;
+        c->cut_exec = i[1].exec;
+    }
+    sq_x86_stop_stale(i);
 }
 
 static void post(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -154,7 +172,7 @@ static void post(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     q->access[q->count++] = a;
     atomic_fetch_or(&c->attn, ATTN_POSTED);
     if (i)
-        sq_x86_stop_after(i);
+        sq_x86_stop_after(c, i);
 }
 
 bool sq_x86_next_posted(struct sq_x86_cpu *c)
@@ -184,7 +202,7 @@ void sq_x86_mmio_write(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         time_again(c);
         if (done) {
             if (i)
-                sq_x86_stop_after(i); /* it may have sent an interrupt */
+                sq_x86_stop_after(c, i); /* it may have sent an interrupt */
         } else {
             struct sq_x86_access a = {.where = gpa, .len = (uint8_t)n};
 

@@ -15,23 +15,17 @@
 #include "backends/soft/x86_64/insns.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/mem.h"
+#include "backends/soft/x86_64/overlay.h"
 #include "backends/soft/x86_64/run.h"
 #include "backends/soft/x86_64/seg.h"
 #include "backends/soft/x86_64/strings.h"
 #include "base/err.h"
 
 #define TRIES 4
+#define EXPECT_EACH 4 /* pairs of which one compares whole pages */
 #define KNOWN_BITS 16
 
 enum phase { PHASE_NONE, PHASE_RECORD, PHASE_CHECK };
-
-/* A piece of guest memory that the interpreter wrote. */
-struct written {
-    uint8_t *host;
-    uint8_t len;
-    bool mark; /* of a page-table entry, by a walk */
-    uint8_t then[16], now[16];
-};
 
 struct filled {
     struct sq_tlb_entry *at, then;
@@ -70,8 +64,7 @@ struct sq_lockstep {
     bool stray;    /* it wrote where the interpreter did not */
     int32_t alone; /* instruction that stopped the interpreter, or -1 */
     int why[2];    /* how each left: longjmp()'s value, or 0 */
-    struct written *w;
-    size_t w_count, w_room;
+    struct sq_overlay *o; /* what the interpreter wrote */
     struct filled *f;
     size_t f_count, f_room, f_recorded; /* recorded: the interpreter's */
     bool no_room;
@@ -91,7 +84,11 @@ int sq_lockstep_new(struct sq_x86_cpu *c, struct squib_error *err)
     if (l)
         l->other = aligned_alloc(_Alignof(struct sq_x86_cpu),
                                  sizeof(*l->other));
-    if (!l || !l->other) {
+    if (l)
+        l->o = sq_overlay_new();
+    if (!l || !l->other || !l->o) {
+        if (l)
+            free(l->other);
         free(l);
         return sq_err_set(err, SQUIB_E_NOMEM, "lockstep: out of memory");
     }
@@ -111,7 +108,7 @@ void sq_lockstep_free(struct sq_x86_cpu *c)
         return;
     c->lockstep = NULL;
     free(l->other);
-    free(l->w);
+    sq_overlay_free(l->o);
     free(l->f);
     free(l);
 }
@@ -164,11 +161,6 @@ static void set_phase(struct sq_x86_cpu *c, enum phase phase)
 
 /* --- hooks --------------------------------------------------------------- */
 
-bool sq_lockstep_records(const struct sq_x86_cpu *c)
-{
-    return c->lockstep->phase == PHASE_RECORD;
-}
-
 static bool grow(void **list, size_t *room, size_t count, size_t each)
 {
     size_t n = *room ? *room * 2 : 256;
@@ -184,45 +176,52 @@ static bool grow(void **list, size_t *room, size_t count, size_t each)
     return true;
 }
 
-/* Whether the interpreter wrote any of [host, host + len). */
-static bool wrote(const struct sq_lockstep *l, const uint8_t *host,
-                  size_t len)
+bool sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, const void *src,
+                       unsigned len)
 {
-    for (size_t k = l->w_count; k-- > 0;)
-        if (host < l->w[k].host + l->w[k].len && l->w[k].host < host + len)
-            return true;
-    return false;
-}
+    struct sq_lockstep *l = c->lockstep;
 
-static void note_write(struct sq_lockstep *l, uint8_t *host,
-                       const void *then, unsigned len, bool mark)
-{
-    struct written *w;
-
-    if (l->phase == PHASE_CHECK && !wrote(l, host, len))
+    if (l->phase == PHASE_CHECK && !sq_overlay_has(l->o, host, len))
         l->stray = true;
     if (l->phase != PHASE_RECORD)
-        return;
-    if (!grow((void **)&l->w, &l->w_room, l->w_count, sizeof(*l->w))) {
+        return false;
+    if (!sq_overlay_put(l->o, host, src, len, true))
         l->no_room = true; /* the pair does not count */
-        return;
-    }
-    w = &l->w[l->w_count++];
-    w->host = host;
-    w->len = (uint8_t)len;
-    w->mark = mark;
-    memcpy(w->then, then, len);
+    return true;
 }
 
-void sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, unsigned len)
-{
-    note_write(c->lockstep, host, host, len, false);
-}
-
-void sq_lockstep_mark(struct sq_x86_cpu *c, uint8_t *host, uint64_t then,
+bool sq_lockstep_mark(struct sq_x86_cpu *c, uint8_t *host, uint64_t entry,
                       unsigned len)
 {
-    note_write(c->lockstep, host, &then, len, true);
+    struct sq_lockstep *l = c->lockstep;
+    bool written = l->phase != PHASE_NONE && sq_overlay_has(l->o, host, len);
+
+    if (l->phase == PHASE_CHECK && !written)
+        l->stray = true;
+    /* What the TLB keeps is not marked again: now, in memory. An entry that
+     * the block has written itself is not there yet. */
+    if (l->phase != PHASE_RECORD || (l->keep_tlb && !written))
+        return false;
+    l->keep_tlb = false;
+    if (!sq_overlay_put(l->o, host, &entry, len, false))
+        l->no_room = true;
+    return true;
+}
+
+void sq_lockstep_read(struct sq_x86_cpu *c, const uint8_t *host, void *to,
+                      unsigned len)
+{
+    if (c->lockstep->phase == PHASE_RECORD)
+        sq_overlay_get(c->lockstep->o, host, to, len);
+}
+
+bool sq_lockstep_holds(struct sq_x86_cpu *c, const uint8_t *host,
+                       unsigned len, bool write)
+{
+    struct sq_lockstep *l = c->lockstep;
+
+    return l->phase == PHASE_RECORD &&
+           (write || sq_overlay_has(l->o, host, len));
 }
 
 void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
@@ -245,7 +244,7 @@ static void write_protect(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
 /* Whether the interpreter wrote to a page, or wanted to. */
 static bool may_write(const struct sq_lockstep *l, const uint8_t *page)
 {
-    if (wrote(l, page, 4096))
+    if (sq_overlay_has_page(l->o, page))
         return true;
     for (size_t k = l->f_recorded; k-- > 0;)
         if (l->f[k].to_write == page)
@@ -340,15 +339,6 @@ static struct known *look_up(struct sq_x86_cpu *c,
     return k;
 }
 
-/* A write to a device cut it short; its translation is not. */
-static bool was_cut(const struct sq_x86_block *b)
-{
-    for (unsigned k = 0; k < b->n; k++)
-        if (b->insn[k].exec == sq_x86_exec_stop)
-            return true;
-    return false;
-}
-
 /* --- both halves ---------------------------------------------------------- */
 
 static void interpret(struct sq_x86_cpu *c, struct sq_x86_block *b,
@@ -357,7 +347,8 @@ static void interpret(struct sq_x86_cpu *c, struct sq_x86_block *b,
     struct sq_lockstep *l = c->lockstep;
     sq_x86_exec *exec = b->insn[limit].exec;
 
-    l->w_count = l->f_count = 0;
+    sq_overlay_clear(l->o);
+    l->f_count = 0;
     l->alone = -1;
     l->no_room = l->stray = false;
     if (limit < b->n)
@@ -387,14 +378,6 @@ static void translated(struct sq_x86_cpu *c, struct sq_x86_block *b,
         sq_jit_enter(c, b, b->n);
     c->js.stop = UINT32_MAX;
     set_phase(c, PHASE_NONE);
-}
-
-static void undo_memory(struct sq_lockstep *l)
-{
-    /* Who finds the TLB filled does not walk, and marks nothing. */
-    for (size_t k = l->w_count; k-- > 0;)
-        if (!l->w[k].mark || !l->keep_tlb)
-            memcpy(l->w[k].host, l->w[k].then, l->w[k].len);
 }
 
 static void undo_tlb(struct sq_x86_cpu *c)
@@ -544,19 +527,14 @@ static bool flags_differ(struct sq_x86_cpu *c, struct sq_x86_block *b)
 
 static bool memory_differs(struct sq_lockstep *l)
 {
-    bool bad = l->stray;
+    const struct sq_overlay_word *w = sq_overlay_differs(l->o);
+    bool elsewhere = l->stray || (!w && sq_overlay_stray(l->o));
 
-    if (l->stray)
+    if (elsewhere)
         note(l, "; it wrote elsewhere");
-    for (size_t k = 0; k < l->w_count && !bad; k++) {
-        const struct written *w = &l->w[k];
-
-        if (memcmp(w->host, w->now, w->len) == 0)
-            continue;
-        bad = true;
-        note_bytes(l, "memory", w->now, w->host, w->len);
-    }
-    return bad;
+    if (w)
+        note_bytes(l, "memory", w->now, w->host, sizeof(w->now));
+    return elsewhere || w;
 }
 
 /* Fast when all is well. */
@@ -613,25 +591,25 @@ static enum result pair(struct sq_x86_cpu *c, struct sq_x86_block *b,
     uint32_t attn = atomic_exchange(&c->attn, 0);
     bool bad;
 
-    l->keep_tlb = (l->counts.pairs + l->counts.retries) & 1;
+    l->keep_tlb = l->counts.pairs & 1;
     save(c, l->before);
     interpret(c, b, *limit);
     attn |= atomic_exchange(&c->attn, 0);
     save(c, l->interpreted);
-    for (size_t k = 0; k < l->w_count; k++)
-        memcpy(l->w[k].now, l->w[k].host, l->w[k].len);
-    undo_memory(l);
     l->f_recorded = l->f_count;
     undo_tlb(c);
     restore(c, l->before);
     set_phase(c, PHASE_NONE);
     if (l->alone < 0 && !l->no_room) {
+        /* Devices on other threads would be taken for the translation. */
+        if (c->det && l->counts.pairs % EXPECT_EACH == 0)
+            sq_overlay_expect(l->o);
         translated(c, b, *limit);
         bad = differs(c, b);
         for (size_t k = 0; k < l->f_count; k++)
             write_protect(c, l->f[k].at);
         if (bad)
-            undo_memory(l);
+            sq_overlay_undo(l->o);
         restore(c, bad ? l->before : l->interpreted);
         set_phase(c, PHASE_NONE);
     } else {
@@ -655,7 +633,7 @@ bool sq_lockstep_run(struct sq_x86_cpu *c, struct sq_x86_block *b)
 
     if (b->mode == MODE_64 && !b->crosses)
         limit = look_up(c, b)->limit;
-    if (!limit || was_cut(b) || !sq_jit_ready(c, b)) {
+    if (!limit || !sq_jit_ready(c, b)) {
         l->counts.alone++;
         c->js.link = 0;
         return false;

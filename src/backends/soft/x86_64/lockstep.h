@@ -3,23 +3,29 @@
  * The translator checked by the interpreter, block by block, while a guest
  * runs. For the vCPU's thread; of a machine of one vCPU.
  *
- * A pair goes like this. The interpreter runs the block; every byte that it
- * overwrites is noted. What it left is put aside, registers and bytes are
- * put back, and the translation of the block runs alone, up to the head of
- * the next block. Then both must have left the same registers, flags that
- * anything may read, bytes, count of instructions and fault; and the
- * translation must have got write access to no other page.
+ * A pair goes like this. The interpreter runs the block; what it writes is
+ * held back (overlay.h), the accessed and dirty bits of page tables, too. What
+ * it left in registers is put aside, they are put back, and the translation of
+ * the block runs alone, up to the head of the next block. Then both must have
+ * left the same registers, flags that anything may read, bytes, count of
+ * instructions and fault; and the translation must have got write access to
+ * no other page. In deterministic machines one pair of some also compares all
+ * of the pages that were written.
+ *
+ * Half of the pairs run the translation with the TLB as the interpreter found
+ * it, half with what that filled; there tables are marked at once.
  *
  * Instructions that cannot be done twice (devices, model-specific registers,
  * the time, the TLB) and writes to code split their block: what is before
  * them is a pair, they are interpreted alone.
  *
- * The event loop's devices must not see bytes change back and forth, nor
- * change what the guest reads between the two runs: a pair is in turn with
- * them (os/turn.h), and the block is interpreted alone while they have it.
- * What else is at guest memory (a worker's transfer to or from a buffer that
- * the guest has lent) may come between: a pair that differs is tried again,
- * and only what differs each time is an error.
+ * So memory is written once, and who looks at it meanwhile sees nothing
+ * strange. The event loop's devices must not change what the guest reads
+ * between the two runs: a pair is in turn with them (os/turn.h), and the block
+ * is interpreted alone while they have it. What else is at guest memory (a
+ * worker's transfer to or from a buffer that the guest has lent) may come
+ * between: a pair that differs is undone and tried again, and only what
+ * differs each time is an error.
  */
 #ifndef SQ_SOFT_X86_LOCKSTEP_H
 #define SQ_SOFT_X86_LOCKSTEP_H
@@ -45,14 +51,18 @@ void sq_lockstep_summary(const struct sq_x86_cpu *c, char *text, size_t len);
 
 /* --- for the memory and device paths, where c->lockstep is set ----------- */
 
-/* Whether the interpreter's half runs: writes must not go past
- * sq_lockstep_write(). */
-bool sq_lockstep_records(const struct sq_x86_cpu *c);
-/* [host, host + len) is about to be overwritten. */
-void sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, unsigned len);
-/* A page-table entry at host, `then` before, got its accessed or dirty bit. */
-void sq_lockstep_mark(struct sq_x86_cpu *c, uint8_t *host, uint64_t then,
+/* Bytes are about to be overwritten. True: they are held back. */
+bool sq_lockstep_write(struct sq_x86_cpu *c, uint8_t *host, const void *src,
+                       unsigned len);
+/* The same for bits that a page walk sets in a table's entry. */
+bool sq_lockstep_mark(struct sq_x86_cpu *c, uint8_t *host, uint64_t entry,
                       unsigned len);
+/* Bytes were read to `to`: what is held back belongs over them. */
+void sq_lockstep_read(struct sq_x86_cpu *c, const uint8_t *host, void *to,
+                      unsigned len);
+/* Whether these bytes must not be accessed but by the above. */
+bool sq_lockstep_holds(struct sq_x86_cpu *c, const uint8_t *host,
+                       unsigned len, bool write);
 /* A TLB entry is about to be filled for a data access, and was. */
 void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e);
 void sq_lockstep_filled(struct sq_x86_cpu *c, struct sq_tlb_entry *e,

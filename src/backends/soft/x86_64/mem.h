@@ -200,8 +200,12 @@ uint32_t sq_x86_port_in(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 void sq_x86_port_out(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                      uint16_t port, unsigned len, uint32_t v);
 
-/* Ends the running block after instruction i. */
-void sq_x86_stop_after(const struct sq_x86_insn *i);
+/* Ends the running block after instruction i; with one vCPU this time only:
+ * the caller sees to it that the run loop looks around next, which mends it. */
+void sq_x86_stop_after(struct sq_x86_cpu *c, const struct sq_x86_insn *i);
+void sq_x86_mend_block(struct sq_x86_cpu *c);
+/* The same for a block that is stale. */
+void sq_x86_stop_stale(const struct sq_x86_insn *i);
 
 /* The run loop's side: takes the caller's answer to a read; whether an
  * instruction waits to be run again; makes the next posted write the exit,

@@ -387,7 +387,8 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     e = lookup(c, i, gva, write, c->cpl == 3);
     if (gva - (write ? e->tag_w : e->tag_r) > 4096u - len)
         return NULL;
-    if (SQ_UNLIKELY(c->lockstep) && write && sq_lockstep_records(c))
+    if (SQ_UNLIKELY(c->lockstep) &&
+        sq_lockstep_holds(c, e->host + (gva & 0xfff), len, write))
         return NULL;
     return e->host + (gva & 0xfff);
 }
@@ -409,10 +410,13 @@ void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         struct sq_tlb_entry *e = lookup(c, i, gva, false, user);
         uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
 
-        if (va - e->tag_r < 4096)
+        if (va - e->tag_r < 4096) {
             memcpy(to, e->host + (va - e->tag_r), n);
-        else
+            if (SQ_UNLIKELY(c->lockstep))
+                sq_lockstep_read(c, e->host + (va - e->tag_r), to, n);
+        } else {
             sq_x86_mmio_read(c, i, sq_tlb_gpa(e->gpa) + (gva & 0xfff), to, n);
+        }
         gva += n;
         to += n;
         len -= n;
@@ -437,14 +441,15 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
         if (atomic_load(&p->granules) & sq_code_granules(gpa, n))
             sq_lockstep_alone(c, i);
-        sq_lockstep_write(c, s->hva + (gpa - s->gpa), n);
+        if (sq_lockstep_write(c, s->hva + (gpa - s->gpa), src, n))
+            return;
     }
     memcpy(s->hva + (gpa - s->gpa), src, n);
     sq_soft_wrote(c->vm, gpa, n);
     /* If that was our own code, the rest of this block is stale: let it end
      * after this instruction. */
     if (i && !sq_block_fresh(c->block))
-        sq_x86_stop_after(i);
+        sq_x86_stop_stale(i);
 }
 
 void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
@@ -464,9 +469,9 @@ void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 
         if (va - e->tag_w >= 4096) {
             write_page(c, i, e, gva, from, n);
-        } else {
-            if (SQ_UNLIKELY(c->lockstep))
-                sq_lockstep_write(c, e->host + (va - e->tag_w), n);
+        } else if (!SQ_UNLIKELY(c->lockstep) ||
+                   !sq_lockstep_write(c, e->host + (va - e->tag_w), from,
+                                      n)) {
             memcpy(e->host + (va - e->tag_w), from, n);
         }
         gva += n;

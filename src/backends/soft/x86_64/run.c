@@ -54,7 +54,6 @@ _Noreturn void sq_x86_raise(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     c->fault_vector = vector;
     c->fault_error = error;
     c->debug.hits = 0;
-    c->debug.after_ss = false;
     if (c->soft_int) {
         c->soft_int = false;
         c->gpr[SQ_RIP] = c->soft_int_rip;
@@ -109,9 +108,7 @@ void sq_x86_exec_ud(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 
 void sq_x86_irq_recheck(struct sq_x86_cpu *c)
 {
-    /* A shadow alone keeps nothing out. What comes later finds it, even if
-     * the instruction that it was for has run: so it may delay an interrupt
-     * by one instruction more, which nobody can tell. */
+    /* A shadow alone keeps nothing out. */
     if (c->rflags & FL_TF || c->nmi_pending || !c->lapic ||
         sq_lapic_events(c->lapic))
         atomic_fetch_or(&c->attn, ATTN_IRQ);
@@ -142,6 +139,7 @@ static bool deliver_fault(struct sq_x86_cpu *c)
         c->fault_error = 0;
     }
     c->delivering = (int)v;
+    c->irq_shadow = c->ss_shadow = false;
     if (v == EXC_DB)
         c->dr7 &= ~(uint64_t)DR7_GD; /* the handler may use the registers */
     else if (v != EXC_DF)
@@ -179,7 +177,6 @@ static void one_instruction(struct sq_x86_cpu *c)
 {
     struct sq_x86_block *b = sq_block_single(c);
 
-    c->debug.after_ss = false;
     c->block = b;
     c->icount += b->n;
     atomic_fetch_or(&c->attn, ATTN_IRQ);
@@ -218,7 +215,7 @@ static bool events(struct sq_x86_cpu *c)
         return true;
     /* What arrives between this look and the instruction counts, too: it
      * runs now, whether or not something waits. */
-    if (c->irq_shadow && !c->fault_waits) {
+    if (sq_in_shadow(c) && !c->fault_waits) {
         c->irq_shadow = false;
         if (c->rflags & FL_TF)
             single_step(c);
@@ -250,6 +247,7 @@ static struct squib_exit *look_around(struct sq_x86_cpu *c)
     uint32_t attn;
 
 again:
+    sq_x86_mend_block(c);
     attn = atomic_exchange(&c->attn, 0);
     c->budget = BUDGET;
     if (attn & ATTN_STOP)
@@ -277,7 +275,7 @@ again:
         goto again;
     }
     /* Behind a load of SS they wait for the next instruction, too. */
-    if (SQ_UNLIKELY(c->debug.hits) && !c->irq_shadow) {
+    if (SQ_UNLIKELY(c->debug.hits) && !sq_in_shadow(c)) {
         atomic_fetch_or(&c->attn, attn & (ATTN_IRQ | ATTN_CANCEL));
         sq_x86_debug_raise(c, NULL, 0);
     }
@@ -395,9 +393,8 @@ void sq_x86_reset(struct sq_x86_cpu *c, bool init)
     c->dr6 = 0xffff0ff0;
     c->dr7 = 0x400;
     c->nmi_pending = 0;
-    c->nmi_blocked = c->irq_shadow = false;
+    c->nmi_blocked = c->irq_shadow = c->ss_shadow = false;
     c->debug.hits = 0;
-    c->debug.after_ss = false;
     c->replay.count = 0;
     c->delivering = -1;
     if (!init) {

@@ -260,12 +260,10 @@ void sq_tss_stack(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     }
 }
 
-/* No interrupt before the instruction after the next: the run loop looks up
- * once and lets one block pass. */
+/* No interrupt and no trap before the instruction after the next. */
 static void shadow(struct sq_x86_cpu *c)
 {
-    c->irq_shadow = true;
-    c->debug.after_ss = true;
+    sq_cast_shadow(c, true);
     c->no_step = true;
     sq_x86_irq_recheck(c);
 }

@@ -551,7 +551,7 @@ OP(sti)
     need_iopl(c, i);
     if (!(c->rflags & FL_IF)) {
         c->rflags |= FL_IF;
-        c->irq_shadow = true;
+        sq_cast_shadow(c, false);
         sq_x86_irq_recheck(c);
     }
     end(c, i);

@@ -26,6 +26,8 @@ static bool pte_load(struct sq_x86_cpu *c, uint64_t gpa, bool wide,
     else
         *v = __atomic_load_n((uint32_t *)(void *)(s->hva + (gpa - s->gpa)),
                              __ATOMIC_ACQUIRE);
+    if (SQ_UNLIKELY(c->lockstep))
+        sq_lockstep_read(c, s->hva + (gpa - s->gpa), v, wide ? 8 : 4);
     return true;
 }
 
@@ -38,6 +40,9 @@ static bool pte_mark(struct sq_x86_cpu *c, uint64_t gpa, bool wide,
     void *p = s->hva + (gpa - s->gpa);
     bool ok;
 
+    if (SQ_UNLIKELY(c->lockstep) &&
+        sq_lockstep_mark(c, p, v | bits, wide ? 8 : 4))
+        return true;
     if (wide) {
         ok = __atomic_compare_exchange_n((uint64_t *)p, &v, v | bits, false,
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
@@ -48,8 +53,6 @@ static bool pte_mark(struct sq_x86_cpu *c, uint64_t gpa, bool wide,
                                          v32 | (uint32_t)bits, false,
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     }
-    if (ok && SQ_UNLIKELY(c->lockstep))
-        sq_lockstep_mark(c, p, v, wide ? 8 : 4);
     if (ok)
         sq_soft_wrote(c->vm, gpa, wide ? 8 : 4);
     return ok;

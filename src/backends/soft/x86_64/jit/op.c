@@ -574,6 +574,11 @@ static bool odd_address(const struct sq_x86_insn *i)
            (i->base == SQ_RIP * 8 && i->disp > INT32_MAX - 8192);
 }
 
+static bool is_shift(const struct sq_x86_row *row)
+{
+    return row->name[0] == 's'; /* SHL, SHR, SAR, SAL */
+}
+
 bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
                struct sq_jit_op *op)
 {
@@ -595,6 +600,9 @@ bool sq_jit_op(const uint8_t *bytes, unsigned avail, unsigned off,
         return true;
     }
     interp(op, row->attr & A_END);
+    /* All of them clear AF behind AND, OR, XOR and TEST. */
+    op->undefined = row->undefined == FL_AF && !is_shift(row) ? 0
+                                                              : row->undefined;
     if (vex_of(bytes, op->in.len, &v)) {
         op->mem = v.modrm < 0xc0 && !(v.map == 1 && v.op == 0x77);
         op->size = op->mem_size = v.w ? 8 : 4;

@@ -58,6 +58,7 @@ struct sq_jit_op {
     uint8_t need;     /* SQ_JIT_*: what the host must have */
     /* status flags: read; certainly overwritten; whether it changes any */
     uint16_t rd, wr;
+    uint16_t undefined; /* those that processors leave as they like */
     bool touches;
 };
 

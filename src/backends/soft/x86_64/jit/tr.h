@@ -60,6 +60,14 @@ static inline const struct sq_jit_op *sq_tr_op(const struct sq_tr *t)
     return &t->op[t->k];
 }
 
+/* --- exact flags (exact.c) ----------------------------------------------- */
+
+/* Whether flags are to be as interpreted wherever anything may see them: not
+ * only instructions, also what interrupts and faults push. */
+bool sq_tr_exact(const struct sq_tr *t);
+/* Then: the interpreter takes instructions that leave flags undefined. */
+void sq_tr_leave_undefined(struct sq_tr *t);
+
 /* --- flags (flags.c) ----------------------------------------------------- */
 
 /* Puts them in js.flags, if anything will read them there. */

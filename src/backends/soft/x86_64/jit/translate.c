@@ -62,12 +62,14 @@ static bool read_ops(struct sq_tr *t)
         if (sq_jit_ends(op) && t->n + 1u != t->b->n)
             return false;
     }
+    if (sq_tr_exact(t))
+        sq_tr_leave_undefined(t);
     return native != 0;
 }
 
 static uint16_t needed_at(struct sq_tr *t, uint64_t to)
 {
-    if (to >= 4096)
+    if (to >= 4096 || sq_tr_exact(t))
         return FL_STATUS;
     return sq_jit_flags_needed(t->c, t->b, t->page, (unsigned)to);
 }
@@ -93,6 +95,8 @@ static void find_live(struct sq_tr *t)
         const struct sq_jit_op *op = &t->op[k];
 
         t->live[k] = (uint16_t)(op->rd | (t->live[k + 1] & ~op->wr));
+        if (sq_tr_exact(t))
+            t->live[k] = FL_STATUS;
     }
 }
 

@@ -5,9 +5,9 @@
  * Timers fire at the first block boundary at which enough instructions have
  * retired, whether code is interpreted or translated: blocks begin and end
  * at the same places in both, and flags are the same wherever they can be
- * seen (jit/exact.c). So both end in the same state. Every SQ_DET_PAUSE instructions the run loop
- * returns to its caller, so that what comes from outside does so at a known
- * count. All for the vCPU's thread.
+ * seen (jit/exact.c). So both end in the same state. Every SQ_DET_PAUSE
+ * instructions the run loop returns to its caller, so that what comes from
+ * outside does so at a known count. All for the vCPU's thread.
  */
 #ifndef SQ_SOFT_X86_DETERMINISTIC_H
 #define SQ_SOFT_X86_DETERMINISTIC_H

@@ -4,10 +4,11 @@
 
 #include <stdint.h>
 
+typedef uint64_t rlim_t;
 struct rlimit {
-    uint64_t rlim_cur, rlim_max;
+    rlim_t rlim_cur, rlim_max;
 };
 #define RLIMIT_CORE 4
-int setrlimit(int which, const struct rlimit *limit);
+int setrlimit(int resource, const struct rlimit *limit);
 
 #endif

@@ -330,6 +330,7 @@ static void count_vcpus(struct sq_api *api, struct sq_vmm *vmm)
     sq_metrics_set(m, SQ_M_uart_rate_limiter_dropped_bytes,
                    v.console_limited);
     sq_metrics_set(m, SQ_M_i8042_read_count, v.i8042_reads);
+    sq_metrics_set(m, SQ_M_i8042_reset_count, v.i8042_resets);
     sq_metrics_set(m, SQ_M_i8042_write_count, v.i8042_writes);
     sq_metrics_set(m, SQ_M_squib_guest_instructions, v.insns);
 }

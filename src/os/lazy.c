@@ -30,6 +30,6 @@ void *sq_lazy_new(size_t len, const char *name)
 #else
     (void)name; /* this host's mappings have none */
 #endif
-    errno = 0;
+    (void)name; /* for hosts that have no names */
     return p;
 }

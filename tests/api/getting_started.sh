@@ -140,6 +140,8 @@ echo reboot >&3
 wait_end "the guest reboots: the program ends" 0
 lines=$(wc -l <"$work/metrics")
 check "the last line of metrics ($lines in all)" [ "$lines" -ge 3 ]
+check "which counts the reset" \
+    sh -c "tail -n 1 '$work/metrics' | grep -q '\"reset_count\":1,'"
 check "the socket is gone" [ ! -e "$socket" ]
 
 # --- a configuration file beside the API -------------------------------------

@@ -7,6 +7,8 @@
 . "${0%/*}/lib.sh"
 need_api
 make_initrd
+# Which would have each allocation be written to, and so be resident.
+unset MALLOC_PERTURB_
 
 gave_back() { # what, KiB before, KiB after, KiB freed: 90 % of it
     echo "# $1: $2 KiB resident, then $3; $4 freed"

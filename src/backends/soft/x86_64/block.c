@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "os/lazy.h"
 
-#define HASH_BITS 17
+#define HASH_BITS 16
 #define ARENA_LEN (24u << 20)
 
 typedef struct sq_x86_block *_Atomic link;
@@ -580,6 +580,7 @@ static bool decode_new(struct sq_x86_cpu *c, struct fetch *f,
                        struct sq_x86_block **out)
 {
     struct sq_x86_block *b = *out = young_room(c);
+    bool first = is_first(c, f->pa);
 
     decode_into(c, f, b, SQ_BLOCK_INSNS_MAX);
     sq_x86_answer_purge(c);
@@ -588,7 +589,7 @@ static bool decode_new(struct sq_x86_cpu *c, struct fetch *f,
         b->jit[0] = b->jit[1] = SQ_JIT_NEVER;
         return true;
     }
-    if (!is_first(c, b->pa))
+    if (!first)
         return false;
     young_keep(c, b);
     return true;

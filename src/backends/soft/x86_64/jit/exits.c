@@ -168,8 +168,9 @@ static void link(struct sq_tr *t, const struct sq_tr_cold *cold)
     struct sq_jit *j = t->j;
 
     j->links[j->link_count++] = (struct sq_jit_link){
-        .at = cold->at, .pa = (t->b->pa & ~0xfffull) + (uint64_t)cold->to,
-        .page = t->b->page, .gen = t->b->gen, .user = t->user};
+        .target = sq_jit_target((t->b->pa & ~0xfffull) + (uint64_t)cold->to,
+                                t->user),
+        .at = (uint32_t)(cold->at - j->rw), .gen = t->b->gen};
     sq_emit_mov_imm(&t->e, H_10, j->link_count);
     leave_at(t, (uint32_t)cold->to, j->exit_link);
 }

@@ -192,9 +192,9 @@ static void link_up(struct sq_x86_cpu *c, struct sq_x86_block *b, bool user)
     const struct sq_jit_link *l = &c->jit->links[c->js.link - 1];
 
     c->js.link = 0;
-    if (l->pa == b->pa && l->page == b->page && l->gen == b->gen &&
-        l->user == user)
-        sq_emit_patch_live(l->at, c->jit->rw + sq_jit_of(b, user));
+    if (l->target == sq_jit_target(b->pa, user) && l->gen == b->gen)
+        sq_emit_patch_live(c->jit->rw + l->at,
+                           c->jit->rw + sq_jit_of(b, user));
 }
 
 static void note_made(struct sq_x86_cpu *c, const struct sq_x86_block *b,

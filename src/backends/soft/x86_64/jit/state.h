@@ -28,12 +28,16 @@ struct sq_jit_site { /* does not change once its translation is in use */
 
 /* A jump within a guest page whose target was not translated yet. */
 struct sq_jit_link {
-    uint8_t *at; /* displacement, in the writable mapping; aligned */
-    uint64_t pa;
-    struct sq_code_page *page;
-    uint32_t gen;
-    bool user;
+    uint64_t target; /* its physical address, and in bit 63 whether the jump
+                        is in user mode */
+    uint32_t at;     /* offset of the displacement in the code; aligned */
+    uint32_t gen;    /* of the page that both are on */
 };
+
+static inline uint64_t sq_jit_target(uint64_t pa, bool user)
+{
+    return pa | (uint64_t)user << 63;
+}
 
 #define SQ_JIT_CODE_LEN (32u << 20)
 #define SQ_JIT_SITES_MAX (256u << 10)

@@ -6,6 +6,33 @@
 
 #define ROOM (64u << 10) /* more than any block needs */
 
+/* Whether the bytes still are what the block was decoded from, where its
+ * operands count from the block's start and not from the page's. Another vCPU
+ * may be about to say that it overwrites them; slow paths run what was decoded
+ * then (run.c), which must be the same. */
+static bool as_decoded(const struct sq_tr *t, const struct sq_jit_op *op,
+                       const uint8_t *bytes, unsigned room)
+{
+    const size_t from = offsetof(struct sq_x86_insn, off);
+    struct sq_decode_in in = {.bytes = bytes, .avail = room, .mode = MODE_64,
+                              .off = (uint16_t)(op->in.off - t->start)};
+    const struct sq_x86_row *row = NULL;
+    struct sq_x86_insn i = op->in;
+
+    if (sq_jit_ends(op)) { /* branches: imm is relative, too */
+        if (sq_x86_decode(&in, &i, &row) != DECODE_OK)
+            return false;
+    } else {
+        i.off = in.off;
+        if (i.base == SQ_RIP * 8 && !(i.flags & IF_RIPREL_RAW))
+            i.disp -= (int32_t)t->start;
+    }
+    /* all but `exec` */
+    return memcmp((const uint8_t *)&i + from,
+                  (const uint8_t *)&t->b->insn[t->n] + from,
+                  sizeof(i) - from) == 0;
+}
+
 /* Decodes the block's bytes anew. False: not for us. */
 static bool read_ops(struct sq_tr *t)
 {
@@ -23,6 +50,8 @@ static bool read_ops(struct sq_tr *t)
         memcpy(bytes, t->page + off, room);
         if (!sq_jit_op(bytes, room, off, op) || !op->in.exec)
             return false; /* goes on elsewhere, or is undefined */
+        if (!as_decoded(t, op, bytes, room))
+            return false;
         if (!sq_tr_native(t, op)) {
             op->kind = sq_jit_ends(op) ? JK_INTERP_END : JK_INTERP;
             op->wr = 0;

@@ -819,7 +819,8 @@ static void code_at_end(uint64_t gva, uint64_t gpa, unsigned from,
     uint64_t loop = here(&t), resume = loop + 10 + 10 + 2;
 
     memset(image + gpa + from, 0x90, 0x1000 - from);
-    memcpy(image + gpa + from, "\x48\xff\xc2", 3);
+    if (from + 3 <= 0x1000)
+        memcpy(image + gpa + from, "\x48\xff\xc2", 3);
     image[gpa + 0xffe] = 0xb8; /* an operand that is not there */
     put_mov(&t, 15, resume);
     put_mov(&t, 3, gva + from);

@@ -208,7 +208,7 @@ static int setup(void **state)
 
     sq_mock_init(&f->mock);
     assert_int_equal(sq_poller_new(&f->poller, NULL), 0);
-    f->spec = test_malloc(sizeof(*f->spec));
+    f->spec = test_calloc(1, sizeof(*f->spec));
     strcpy(f->kernel, "/tmp/squib-test-XXXXXX");
     write_kernel(f->kernel);
     sq_spec_init(f->spec);

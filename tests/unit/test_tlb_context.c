@@ -11,7 +11,8 @@
 
 #include "backends/soft/x86_64/mem.h"
 
-enum { LOCAL = 5, GLOBAL = 6, GPA = 0x8000 };
+/* entries for writes */
+enum { LOCAL = SQ_TLB_SIZE + 5, GLOBAL = SQ_TLB_SIZE + 6, GPA = 0x8000 };
 
 static uint8_t page[4096];
 
@@ -19,12 +20,12 @@ static void enter(struct sq_x86_cpu *c, size_t k, bool global)
 {
     uint64_t gva = 0x400000 + k * 4096;
 
-    c->tlbs[1][k] = (struct sq_tlb_entry){.tag_r = gva, .tag_w = gva,
-                                          .host = page,
-                                          .gpa = GPA | global};
-    c->tlb_used[1][0] |= 1ull << k;
+    c->tlbs[1][k] = (struct sq_tlb_entry){
+        .tag = gva, .add = (uintptr_t)page - gva, .host = page,
+        .gpa = GPA | global};
+    c->tlb_used[1][k / 64] |= 1ull << k % 64;
     if (!global)
-        c->tlb_local[1][0] |= 1ull << k;
+        c->tlb_local[1][k / 64] |= 1ull << k % 64;
 }
 
 static bool there(const struct sq_x86_cpu *c, size_t k)
@@ -64,9 +65,9 @@ static void comes_back(void **state)
     assert_int_not_equal(c->jc_gen[1], gen);
     sq_x86_tlb_switch(c, 1, 0, true);
     assert_true(there(c, LOCAL));
-    assert_true(c->tlb_used[1][0] >> LOCAL & 1);
+    assert_true(c->tlb_used[1][LOCAL / 64] >> LOCAL % 64 & 1);
     assert_int_equal(c->jc_gen[1], gen);
-    assert_int_equal(c->tlbs[1][LOCAL].tag_w, 0x400000 + LOCAL * 4096);
+    assert_int_equal(c->tlbs[1][LOCAL].tag, 0x400000 + LOCAL * 4096);
 }
 
 /* Unless it was asked to be dropped, in either of three ways. */
@@ -103,14 +104,14 @@ static void loses_rights_while_waiting(void **state)
     struct sq_x86_cpu *c = *state;
     uint16_t gen = c->jc_gen[1];
 
-    c->tlbs[1][GLOBAL].tag_w = sq_tlb_no_tag(GLOBAL);
+    c->tlbs[1][GLOBAL].tag = sq_tlb_no_tag(GLOBAL);
     sq_x86_tlb_switch(c, 0, 1, true);
     assert_false(sq_x86_tlb_purge_write(c, GPA + 4096));
     assert_true(sq_x86_tlb_purge_write(c, GPA));
     sq_x86_jc_flush(c);
     sq_x86_tlb_switch(c, 1, 0, true);
     assert_true(there(c, LOCAL));
-    assert_int_equal(c->tlbs[1][LOCAL].tag_w, sq_tlb_no_tag(LOCAL));
+    assert_int_equal(c->tlbs[1][LOCAL].tag, sq_tlb_no_tag(LOCAL));
     assert_int_not_equal(c->jc_gen[1], gen);
 }
 

@@ -80,7 +80,7 @@ static int setup(void **state)
     m->c->cpuid_count = SQ_ARRAY_LEN(leaves);
     for (unsigned write = 0; write < 2; write++) {
         e = sq_tlb_at(m->c->tlb, (uintptr_t)m->page, write);
-        e->tag_r = e->tag_w = (uintptr_t)m->page;
+        e->tag = (uintptr_t)m->page;
         e->host = m->page;
     }
     sq_x86_fpu_reset(m->c);

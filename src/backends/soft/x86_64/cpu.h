@@ -271,7 +271,7 @@ struct sq_x86_jit_state {
     uint64_t page;    /* address of the running page: RIP is it + offset */
     void *host_sp;    /* the thread's stack */
     const void *go_on; /* slow paths: where to go on, */
-    void *ptr;         /* and with which host pointer */
+    uint64_t gva, add; /* and with which address, and its way to the host's */
     uint64_t tmp;
     int32_t fuel, fuel_then; /* instructions until the clock is looked at;
                                 the same when icount was right */
@@ -294,14 +294,14 @@ struct sq_x86_jit_state {
  * would push each other out where they are a multiple of the TLB apart. */
 #define SQ_TLB_ALL (2 * SQ_TLB_SIZE)
 
-/* tag_r and tag_w are page addresses that the entry serves for reads and
- * writes; an entry that serves none holds a page that maps to another
- * entry. (gva - tag) <= 4096 - size is the whole check: page, permission
- * and page crossing at once, and what remains is the offset in the page
- * at `host`. */
+/* The tag is the address of the page that the entry serves; if it serves
+ * none, of a page that maps to another entry. (gva - tag) <= 4096 - size is
+ * the whole check: page, permission and page crossing at once, and what
+ * remains is the offset in the page at `host`. */
 struct sq_tlb_entry {
-    uint64_t tag_r, tag_w;
-    uint8_t *host;
+    uint64_t tag;
+    uint64_t add;  /* host - page: gva + add is the host address of gva */
+    uint8_t *host; /* NULL: not memory */
     uint64_t gpa; /* page | size << 1 (sq_tlb_size_of()) | global */
 };
 

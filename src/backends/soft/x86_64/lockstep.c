@@ -94,7 +94,7 @@ int sq_lockstep_new(struct sq_x86_cpu *c, struct squib_error *err)
     }
     memset(l->other, 0, sizeof(*l->other));
     for (size_t k = 0; k < SQ_TLB_ALL; k++)
-        l->none[k].tag_r = l->none[k].tag_w = sq_tlb_no_tag(k);
+        l->none[k].tag = sq_tlb_no_tag(k);
     c->lockstep = l;
     c->translated = sq_lockstep_run;
     return 0;
@@ -238,7 +238,10 @@ void sq_lockstep_fill(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
 
 static void write_protect(struct sq_x86_cpu *c, struct sq_tlb_entry *e)
 {
-    e->tag_w = sq_tlb_no_tag((size_t)(e - c->tlbs[0]) % SQ_TLB_ALL);
+    size_t k = (size_t)(e - c->tlbs[0]) % SQ_TLB_ALL;
+
+    if (k >= SQ_TLB_SIZE)
+        e->tag = sq_tlb_no_tag(k);
 }
 
 /* Whether the interpreter wrote to a page, or wanted to. */

@@ -58,6 +58,18 @@ static inline struct sq_tlb_entry *sq_tlb_at(struct sq_tlb_entry *tlb,
     return &tlb[(gva >> 12 & (SQ_TLB_SIZE - 1)) + write * SQ_TLB_SIZE];
 }
 
+/* The host address of gva, which the entry serves. */
+static inline uint8_t *sq_tlb_host(const struct sq_tlb_entry *e, uint64_t gva)
+{
+    return (uint8_t *)(uintptr_t)(gva + e->add);
+}
+
+/* The page that the entry was filled for, if that is memory. */
+static inline uint64_t sq_tlb_page(const struct sq_tlb_entry *e)
+{
+    return (uintptr_t)e->host - e->add;
+}
+
 /* A tag that cannot match in entry k: its page belongs to entry k ^ 1. */
 static inline uint64_t sq_tlb_no_tag(size_t k)
 {
@@ -96,10 +108,9 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
                                unsigned len, bool write)
 {
     struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, write);
-    uint64_t off = gva - (write ? e->tag_w : e->tag_r);
 
-    if (SQ_LIKELY(off <= 4096u - len))
-        return e->host + off;
+    if (SQ_LIKELY(gva - e->tag <= 4096u - len))
+        return sq_tlb_host(e, gva);
     return sq_x86_ptr_slow(c, i, gva, len, write);
 }
 
@@ -108,12 +119,11 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
         struct sq_x86_cpu *c, const struct sq_x86_insn *i, uint64_t gva)   \
     {                                                                      \
         struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, false);            \
-        uint64_t off = gva - e->tag_r;                                     \
         uint##n##_t v;                                                     \
                                                                            \
-        if (SQ_UNLIKELY(off > 4096u - sizeof(v)))                          \
+        if (SQ_UNLIKELY(gva - e->tag > 4096u - sizeof(v)))                 \
             return (uint##n##_t)sq_x86_load_slow(c, i, gva, sizeof(v));    \
-        memcpy(&v, e->host + off, sizeof(v));                              \
+        memcpy(&v, sq_tlb_host(e, gva), sizeof(v));                        \
         atomic_thread_fence(memory_order_acquire);                         \
         return v;                                                          \
     }                                                                      \
@@ -122,11 +132,10 @@ static inline void *sq_mem_ptr(struct sq_x86_cpu *c,
                                    uint64_t gva, uint##n##_t v)            \
     {                                                                      \
         struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, true);             \
-        uint64_t off = gva - e->tag_w;                                     \
                                                                            \
         atomic_thread_fence(memory_order_release);                         \
-        if (SQ_LIKELY(off <= 4096u - sizeof(v)))                           \
-            memcpy(e->host + off, &v, sizeof(v));                          \
+        if (SQ_LIKELY(gva - e->tag <= 4096u - sizeof(v)))                  \
+            memcpy(sq_tlb_host(e, gva), &v, sizeof(v));                    \
         else                                                               \
             sq_x86_store_slow(c, i, gva, v, sizeof(v));                    \
     }
@@ -143,8 +152,8 @@ static inline void sq_ld_bytes(struct sq_x86_cpu *c,
 {
     struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, false);
 
-    if (SQ_LIKELY(gva - e->tag_r <= 4096u - len))
-        memcpy(dst, e->host + (gva - e->tag_r), len);
+    if (SQ_LIKELY(gva - e->tag <= 4096u - len))
+        memcpy(dst, sq_tlb_host(e, gva), len);
     else
         sq_x86_read_slow(c, i, gva, dst, len, c->cpl == 3);
     atomic_thread_fence(memory_order_acquire);
@@ -157,8 +166,8 @@ static inline void sq_st_bytes(struct sq_x86_cpu *c,
     struct sq_tlb_entry *e = sq_tlb_at(c->tlb, gva, true);
 
     atomic_thread_fence(memory_order_release);
-    if (SQ_LIKELY(gva - e->tag_w <= 4096u - len))
-        memcpy(e->host + (gva - e->tag_w), src, len);
+    if (SQ_LIKELY(gva - e->tag <= 4096u - len))
+        memcpy(sq_tlb_host(e, gva), src, len);
     else
         sq_x86_write_slow(c, i, gva, src, len, c->cpl == 3);
 }
@@ -227,8 +236,9 @@ void sq_x86_tlb_init(struct sq_x86_cpu *c);
 /* Drops translations: all, or all but global ones (CR3 load). */
 void sq_x86_tlb_flush(struct sq_x86_cpu *c, bool keep_global);
 void sq_x86_tlb_flush_page(struct sq_x86_cpu *c, uint64_t gva);
-/* Takes write rights from entries of one guest page, or with UINT64_MAX
- * from all. Returns whether any entry had them. */
+/* Takes write rights, which entries from SQ_TLB_SIZE on give, from those of
+ * one guest page, or with UINT64_MAX from all. Returns whether any had
+ * them. */
 bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa);
 /* ATTN_PURGE: another vCPU decoded code on a page that we may write. */
 void sq_x86_handle_purge(struct sq_x86_cpu *c);

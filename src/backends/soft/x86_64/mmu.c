@@ -20,7 +20,8 @@
 
 void sq_x86_tlb_clear(struct sq_tlb_entry *e, size_t k)
 {
-    e->tag_r = e->tag_w = sq_tlb_no_tag(k);
+    e->tag = sq_tlb_no_tag(k);
+    e->add = 0;
     e->host = NULL;
     e->gpa = UINT64_MAX;
 }
@@ -188,10 +189,10 @@ static void purge_write(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
     struct purge *p = ctx;
 
     (void)c;
-    if (e->tag_w == sq_tlb_no_tag(k) ||
+    if (k < SQ_TLB_SIZE || e->tag == sq_tlb_no_tag(k) ||
         (p->gpa != UINT64_MAX && sq_tlb_gpa(e->gpa) != p->gpa))
         return;
-    e->tag_w = sq_tlb_no_tag(k);
+    e->tag = sq_tlb_no_tag(k);
     p->had = true;
 }
 
@@ -199,8 +200,9 @@ bool sq_x86_tlb_purge_write(struct sq_x86_cpu *c, uint64_t gpa)
 {
     struct purge p = {.gpa = gpa};
 
-    for (unsigned n = 0; n < 2 * SQ_ARRAY_LEN(c->tlb_used[0]); n++) {
-        unsigned u = n & 1, w = n >> 1;
+    for (size_t n = SQ_TLB_SIZE / 64 * 2;
+         n < 2 * SQ_ARRAY_LEN(c->tlb_used[0]); n++) {
+        size_t u = n & 1, w = n >> 1;
 
         for (uint64_t m = c->tlb_used[u][w]; m; m &= m - 1) {
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
@@ -220,7 +222,7 @@ static void purge_code(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
     uint64_t gpa = sq_tlb_gpa(e->gpa);
 
     (void)ctx;
-    if (e->tag_w == sq_tlb_no_tag(k))
+    if (k < SQ_TLB_SIZE || e->tag == sq_tlb_no_tag(k))
         return;
     s = sq_soft_slot_of(c->vm, gpa);
     if (!s)
@@ -229,7 +231,7 @@ static void purge_code(struct sq_x86_cpu *c, struct sq_tlb_entry *e,
     if (!atomic_load(&p->granules))
         return;
     /* We may have written since it was decoded. */
-    e->tag_w = sq_tlb_no_tag(k);
+    e->tag = sq_tlb_no_tag(k);
     atomic_fetch_and(&p->writers, ~(1u << c->index));
     sq_code_page_drop(p, ~0ull);
 }
@@ -239,7 +241,7 @@ void sq_x86_handle_purge(struct sq_x86_cpu *c)
     uint64_t asked = sq_block_asked(c);
 
     for (unsigned u = 0; u < 2; u++)
-        for (size_t k = 0; k < SQ_TLB_ALL; k++)
+        for (size_t k = SQ_TLB_SIZE; k < SQ_TLB_ALL; k++)
             purge_code(c, &c->tlbs[u][k], k, NULL);
     sq_x86_tlb_each_waiting(c, purge_code, NULL);
     purge_code(c, &c->debug.aside, c->debug.aside_k, NULL);
@@ -297,8 +299,10 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
     if (!s || !(s->prot & SQUIB_PROT_READ))
         return e;
     e->host = s->hva + (w.gpa - s->gpa);
-    e->tag_r = gva & ~0xfffull;
-    if (write && w.writable && s->prot & SQUIB_PROT_WRITE) {
+    e->add = (uintptr_t)e->host - (gva & ~0xfffull);
+    if (!write) {
+        e->tag = gva & ~0xfffull;
+    } else if (w.writable && s->prot & SQUIB_PROT_WRITE) {
         size_t n = (w.gpa - s->gpa) >> 12;
         struct sq_code_page *p = &s->pages[n];
 
@@ -310,7 +314,7 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
          * it the other way round, so one of us sees the other. */
         atomic_fetch_or(&p->writers, 1u << c->index);
         if (!atomic_load(&p->granules))
-            e->tag_w = e->tag_r;
+            e->tag = gva & ~0xfffull;
     }
     return e;
 }
@@ -353,7 +357,7 @@ static struct sq_tlb_entry *lookup(struct sq_x86_cpu *c,
     if (!(c->efer & EFER_LMA))
         gva = (uint32_t)gva;
     e = sq_tlb_at(c->tlbs[user], gva, write);
-    if (gva - (write ? e->tag_w : e->tag_r) < 4096)
+    if (gva - e->tag < 4096)
         return e;
     e = fill(c, i, gva, write, user);
     if (SQ_UNLIKELY(c->debug.data) &&
@@ -385,7 +389,7 @@ void *sq_x86_ptr_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         return NULL;
     }
     e = lookup(c, i, gva, write, c->cpl == 3);
-    if (gva - (write ? e->tag_w : e->tag_r) > 4096u - len)
+    if (gva - e->tag > 4096u - len)
         return NULL;
     if (SQ_UNLIKELY(c->lockstep) &&
         sq_lockstep_holds(c, e->host + (gva & 0xfff), len, write))
@@ -410,10 +414,10 @@ void sq_x86_read_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         struct sq_tlb_entry *e = lookup(c, i, gva, false, user);
         uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
 
-        if (va - e->tag_r < 4096) {
-            memcpy(to, e->host + (va - e->tag_r), n);
+        if (va - e->tag < 4096) {
+            memcpy(to, sq_tlb_host(e, va), n);
             if (SQ_UNLIKELY(c->lockstep))
-                sq_lockstep_read(c, e->host + (va - e->tag_r), to, n);
+                sq_lockstep_read(c, sq_tlb_host(e, va), to, n);
         } else {
             sq_x86_mmio_read(c, i, sq_tlb_gpa(e->gpa) + (gva & 0xfff), to, n);
         }
@@ -467,12 +471,11 @@ void sq_x86_write_slow(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         struct sq_tlb_entry *e = lookup(c, i, gva, true, user);
         uint64_t va = c->efer & EFER_LMA ? gva : (uint32_t)gva;
 
-        if (va - e->tag_w >= 4096) {
+        if (va - e->tag >= 4096) {
             write_page(c, i, e, gva, from, n);
         } else if (!SQ_UNLIKELY(c->lockstep) ||
-                   !sq_lockstep_write(c, e->host + (va - e->tag_w), from,
-                                      n)) {
-            memcpy(e->host + (va - e->tag_w), from, n);
+                   !sq_lockstep_write(c, sq_tlb_host(e, va), from, n)) {
+            memcpy(sq_tlb_host(e, va), from, n);
         }
         gva += n;
         from += n;

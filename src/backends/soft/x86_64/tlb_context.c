@@ -69,7 +69,7 @@ static void restore(struct sq_x86_cpu *c, struct sq_tlb_context *x)
     for (unsigned n = 0; n < x->n; n++) {
         const struct sq_tlb_waiting *t = &x->data[n];
 
-        sq_tlb_large_note(&c->large, t->e.tag_r, t->e.gpa >> 1 & 3);
+        sq_tlb_large_note(&c->large, sq_tlb_page(&t->e), t->e.gpa >> 1 & 3);
         c->tlbs[t->user][t->k] = t->e;
         c->tlb_used[t->user][t->k / 64] |= 1ull << (t->k & 63);
         c->tlb_local[t->user][t->k / 64] |= 1ull << (t->k & 63);

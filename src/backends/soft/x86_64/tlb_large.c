@@ -74,8 +74,7 @@ static void drop_data(struct sq_x86_cpu *c, unsigned u, uint64_t gva,
             size_t k = w * 64 + (size_t)__builtin_ctzll(m);
             struct sq_tlb_entry *e = &c->tlbs[u][k];
 
-            /* an entry that serves reads or nothing has its page in it */
-            if ((e->tag_r ^ gva) >> shift)
+            if ((sq_tlb_page(e) ^ gva) >> shift)
                 continue;
             sq_x86_tlb_clear(e, k);
             c->tlb_used[u][w] &= ~(1ull << (k & 63));

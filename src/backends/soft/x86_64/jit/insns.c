@@ -13,6 +13,11 @@ static bool is_high(uint8_t off)
     return off & 7;
 }
 
+bool sq_tr_turns(const struct sq_jit_op *op)
+{
+    return op->mem && op->reg8 && !op->reg_is_ext && is_high(op->in.reg);
+}
+
 /* --- opcode with ModRM --------------------------------------------------- */
 
 /* AH..BH exist only without REX, which some of our registers need. */
@@ -94,14 +99,15 @@ static void op_rm(struct sq_tr *t)
     unsigned fl = size_flags(op), reg = op->ext, rm = 0;
     struct sq_emit_mem m = {0};
     bool as_memory = false;
-    bool turned = op->mem && op->reg8 && !op->reg_is_ext &&
-                  is_high(op->in.reg);
+    bool turned = sq_tr_turns(op);
     bool flags = op->rd || (op->touches && after & ~op->wr);
     bool r10 = flags || (!op->reg_is_ext && sq_jit_homed(op->in.reg / 8));
 
     if (op->mem) { /* CMPXCHG16B: #GP comes before page faults */
-        m = sq_tr_access(t, op->mem_size, op->rm_role & ROLE_W,
-                         op->mem_size == 16 ? 16 : 0, r10);
+        m = sq_tr_access(t, (struct sq_tr_how){
+                                .write = op->rm_role & ROLE_W, .r10 = r10,
+                                .alone = turned,
+                                .align = op->mem_size == 16 ? 16 : 0});
         if (op->locked && op->mem_size < 16)
             sq_tr_check_aligned(t, op->mem_size);
     }
@@ -151,8 +157,8 @@ static void op_vex_g(struct sq_tr *t)
     struct sq_emit_mem m = {0};
 
     if (op->mem) {
-        m = sq_tr_access(t, op->mem_size, false, 0,
-                         !op->imm_len && sq_jit_homed(v));
+        m = sq_tr_access(t, (struct sq_tr_how){
+                                .r10 = !op->imm_len && sq_jit_homed(v)});
     } else if (sq_jit_homed(rm)) {
         sq_emit_load(e, H_9, HOME(rm));
     }
@@ -194,7 +200,7 @@ static void op_bt_m(struct sq_tr *t)
     sq_emit_u8(e, wide ? 6 : 5);
     sq_emit_lea(e, H_9,
                 (struct sq_emit_mem){H_9, H_10, wide ? 3 : 2, 0});
-    sq_tr_check(t, op->size, op->rm_role & ROLE_W);
+    sq_tr_check_r9(t, op->size, op->rm_role & ROLE_W);
     if (op->locked)
         sq_tr_check_aligned(t, op->size);
     sq_emit_mov(e, H_10, bring(t, op->in.reg, H_10, ROLE_R));
@@ -290,10 +296,9 @@ static void op_div(struct sq_tr *t)
     unsigned fl = size_flags(op);
 
     if (op->mem) {
-        sq_tr_ea(t);
         /* Another processor may change the divisor after the test. */
         sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), fl, H_9,
-                   sq_tr_check_halves(t, op->mem_size, false));
+                   sq_tr_access(t, (struct sq_tr_how){0}));
         sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_9);
         sq_emit_lea(e, H_9, sq_jit_cpu(CPU(js.tmp)));
     }
@@ -325,37 +330,32 @@ void sq_tr_move_rsp(struct sq_tr *t, int32_t by)
     sq_emit_lea(&t->e, H_11, (struct sq_emit_mem){H_11, H_NONE, 0, by});
 }
 
-static const struct sq_emit_mem at_r9 = {H_9, H_NONE, 0, 0};
-
 static void op_push(struct sq_tr *t)
 {
     const struct sq_jit_op *op = sq_tr_op(t);
+    bool direct = op->kind == JK_PUSH_I ||
+                  (op->kind == JK_PUSH && !sq_jit_homed(op->in.rm / 8));
     struct sq_emit_mem m;
-    unsigned h;
+    unsigned h = H_10;
 
     if (op->kind == JK_PUSHF) {
         sq_tr_rflags(t);
         sq_emit_store(&t->e, sq_jit_cpu(CPU(js.tmp)), H_10);
     } else if (op->kind == JK_PUSH_M) {
-        sq_tr_ea(t);
-        m = sq_tr_check_halves(t, 8, false);
-        sq_emit_load(&t->e, H_9, m);
+        sq_emit_load(&t->e, H_9, sq_tr_access(t, (struct sq_tr_how){0}));
         sq_emit_store(&t->e, sq_jit_cpu(CPU(js.tmp)), H_9);
     }
-    m = sq_tr_check_stack(t, -8, 8, true);
+    m = sq_tr_check_stack(
+        t, -8, (struct sq_tr_how){.write = true, .r10 = !direct});
     if (op->kind == JK_PUSH_I) {
         sq_emit_rm(&t->e, SQ_OPC(0, 0, 0xc7), SQ_E_W, 0, m);
         sq_emit_u32(&t->e, (uint32_t)op->in.imm);
-    } else if (op->kind == JK_PUSH && !sq_jit_homed(op->in.rm / 8)) {
-        sq_emit_store(&t->e, m, sq_jit_host(op->in.rm / 8));
     } else {
-        sq_emit_lea(&t->e, H_9, m);
-        h = H_10;
         if (op->kind == JK_PUSH)
             h = bring(t, op->in.rm, H_10, ROLE_R);
         else
             sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.tmp)));
-        sq_emit_store(&t->e, at_r9, h);
+        sq_emit_store(&t->e, m, h);
     }
     sq_tr_move_rsp(t, -8);
 }
@@ -363,7 +363,7 @@ static void op_push(struct sq_tr *t)
 static void op_pop(struct sq_tr *t)
 {
     unsigned g = sq_tr_op(t)->in.rm / 8;
-    struct sq_emit_mem m = sq_tr_check_stack(t, 0, 8, false);
+    struct sq_emit_mem m = sq_tr_check_stack(t, 0, (struct sq_tr_how){0});
 
     if (sq_jit_homed(g)) {
         sq_emit_load(&t->e, H_9, m);
@@ -380,7 +380,7 @@ static void op_leave(struct sq_tr *t)
     struct sq_emit_mem m;
 
     sq_emit_mov(&t->e, H_9, H_BP);
-    m = sq_tr_check_halves(t, 8, false);
+    m = sq_tr_check(t, (struct sq_emit_mem){H_BP, H_NONE, 0, 0}, 8, false);
     sq_emit_lea(&t->e, H_11, (struct sq_emit_mem){H_BP, H_NONE, 0, 8});
     sq_emit_load(&t->e, H_BP, m);
 }
@@ -395,11 +395,13 @@ static unsigned next_off(const struct sq_tr *t)
 /* Pushes the return address; RSP moves later. */
 static void push_return(struct sq_tr *t)
 {
-    sq_emit_lea(&t->e, H_9, sq_tr_check_stack(t, -8, 8, true));
+    struct sq_emit_mem m = sq_tr_check_stack(
+        t, -8, (struct sq_tr_how){.write = true, .r10 = true});
+
     sq_emit_load(&t->e, H_10, sq_jit_cpu(CPU(js.page)));
     sq_emit_lea(&t->e, H_10,
                 (struct sq_emit_mem){H_10, H_NONE, 0, (int32_t)next_off(t)});
-    sq_emit_store(&t->e, at_r9, H_10);
+    sq_emit_store(&t->e, m, H_10);
 }
 
 /* Conditions that are one test of flags in memory. */
@@ -435,8 +437,7 @@ static void op_indirect(struct sq_tr *t)
     bool call = op->kind == JK_CALL_I;
 
     if (op->mem) {
-        sq_tr_ea(t);
-        sq_emit_load(e, H_9, sq_tr_check_halves(t, 8, false));
+        sq_emit_load(e, H_9, sq_tr_access(t, (struct sq_tr_how){0}));
         if (call)
             sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_9);
     }
@@ -455,7 +456,7 @@ static void op_indirect(struct sq_tr *t)
 
 static void op_ret(struct sq_tr *t)
 {
-    sq_emit_load(&t->e, H_9, sq_tr_check_stack(t, 0, 8, false));
+    sq_emit_load(&t->e, H_9, sq_tr_check_stack(t, 0, (struct sq_tr_how){0}));
     sq_tr_jump_indirect(t, 8 + (int32_t)(uint16_t)sq_tr_op(t)->in.imm);
 }
 

@@ -28,7 +28,7 @@ struct sq_emit_mem sq_tr_operand(struct sq_tr *t)
     return m;
 }
 
-void sq_tr_ea(struct sq_tr *t)
+struct sq_emit_mem sq_tr_ea(struct sq_tr *t)
 {
     struct sq_emit_mem m = sq_tr_operand(t);
     unsigned seg = sq_tr_op(t)->in.seg;
@@ -39,9 +39,13 @@ void sq_tr_ea(struct sq_tr *t)
     } else {
         sq_emit_lea(&t->e, H_9, m);
     }
+    if (seg == SEG_NONE && m.base != H_NONE && m.base != H_9 &&
+        m.index != H_10)
+        return m;
     if (seg != SEG_NONE)
         sq_emit_rm(&t->e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9,
                    sq_jit_cpu(CPU(segbase) + (int32_t)seg * 8));
+    return sq_tr_at_r9;
 }
 
 /* R10 = the offset of R9's entry in its table. */
@@ -63,88 +67,119 @@ static void entry_of(struct sq_tr *t)
     sq_emit_u32(e, (SQ_TLB_SIZE - 1) << 5);
 }
 
-/* R9, a linear address, becomes its offset in the page, R10 that page's host
- * address; the displacement of the jump to where that is not so. */
-static uint8_t *check(struct sq_tr *t, unsigned len, bool write,
-                      int32_t *tag)
+static struct sq_emit_mem in_tlb(const struct sq_tr *t, bool write,
+                                 size_t field)
+{
+    const size_t one = sizeof(t->c->tlbs[0]);
+
+    return (struct sq_emit_mem){
+        H_SP, H_10, 0,
+        CPU(tlbs) + (int32_t)((t->user ? one : 0) + (write ? one / 2 : 0) +
+                              field)};
+}
+
+/* R10 = the offset of R9's entry, R9 = its offset in the page; or jumps, by
+ * the displacement that is returned. */
+static uint8_t *look_up(struct sq_tr *t, unsigned len, bool write)
 {
     struct sq_emit *e = &t->e;
-    int32_t tlb = CPU(tlbs) + (t->user ? (int32_t)sizeof(t->c->tlbs[0]) : 0) +
-                  (write ? (int32_t)sizeof(t->c->tlbs[0]) / 2 : 0);
-    int32_t host = tlb + (int32_t)offsetof(struct sq_tlb_entry, host);
-    uint8_t *miss;
 
-    *tag = tlb + (int32_t)(write ? offsetof(struct sq_tlb_entry, tag_w)
-                                 : offsetof(struct sq_tlb_entry, tag_r));
     entry_of(t);
     sq_emit_rm(e, SQ_OPC(0, 0, 0x2b), SQ_E_W, H_9,
-               (struct sq_emit_mem){H_SP, H_10, 0, *tag});
+               in_tlb(t, write, offsetof(struct sq_tlb_entry, tag)));
     sq_emit_rr(e, SQ_OPC(0, 0, 0x81), SQ_E_W, 7, H_9); /* CMP */
     sq_emit_u32(e, 4096 - len);
-    miss = sq_emit_jump(e, 7); /* JA */
-    sq_emit_load(e, H_10, (struct sq_emit_mem){H_SP, H_10, 0, host});
     t->host_ok = false;
-    return miss;
+    return sq_emit_jump(e, 7); /* JA */
 }
 
-static void add_halves(struct sq_tr *t)
+/* After it: where m is in the host. If its registers still hold it, it is
+ * added to the way from guest to host, which does not wait for the tag: a
+ * cycle less from load to load, for an operand with an index at the price of
+ * an instruction. Else R9 is added to the page. */
+static struct sq_emit_mem host_operand(struct sq_tr *t, struct sq_emit_mem m,
+                                       bool write)
 {
-    sq_emit_rr(&t->e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9, H_10);
+    bool again = m.base != H_9;
+    size_t field = again ? offsetof(struct sq_tlb_entry, add)
+                         : offsetof(struct sq_tlb_entry, host);
+
+    if (again && m.index != H_NONE) {
+        sq_emit_lea(&t->e, H_9, m);
+        m = sq_tr_at_r9;
+    }
+    sq_emit_load(&t->e, H_10, in_tlb(t, write, field));
+    m.index = H_10;
+    return m;
 }
 
-uint8_t *sq_tr_check_fast(struct sq_tr *t, unsigned len, bool write,
-                          int32_t *tag)
+/* The same operand without R10. */
+static struct sq_emit_mem free_r10(struct sq_tr *t, struct sq_emit_mem m)
 {
-    uint8_t *miss = check(t, len, write, tag);
-
-    add_halves(t);
-    return miss;
+    if (m.base == H_9) {
+        sq_emit_rr(&t->e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9, H_10);
+        return sq_tr_at_r9;
+    }
+    sq_emit_mov(&t->e, H_9, H_10);
+    m.index = H_9;
+    return m;
 }
 
-struct sq_emit_mem sq_tr_check_halves(struct sq_tr *t, unsigned len,
-                                      bool write)
+struct sq_emit_mem sq_tr_check_run(struct sq_tr *t, struct sq_emit_mem m,
+                                   unsigned len, bool write, uint8_t **miss)
+{
+    *miss = look_up(t, len, write);
+    return free_r10(t, host_operand(t, m, write));
+}
+
+struct sq_emit_mem sq_tr_check(struct sq_tr *t, struct sq_emit_mem m,
+                               unsigned len, bool write)
 {
     uint32_t site = sq_tr_site(t, len, write);
-    int32_t tag;
-    uint8_t *miss = check(t, len, write, &tag);
-    struct sq_tr_cold *cold = sq_tr_cold(t, COLD_CHECK, miss);
+    struct sq_tr_cold *cold = sq_tr_cold(t, COLD_CHECK,
+                                         look_up(t, len, write));
 
     cold->site = site;
-    cold->tag = tag;
+    cold->tag = in_tlb(t, write, offsetof(struct sq_tlb_entry, tag)).disp;
+    m = host_operand(t, m, write);
     t->j->sites[site].op = (uint32_t)(t->e.at - t->j->rw);
-    return (struct sq_emit_mem){H_9, H_10, 0, 0};
+    return m;
 }
 
-void sq_tr_check(struct sq_tr *t, unsigned len, bool write)
+void sq_tr_check_r9(struct sq_tr *t, unsigned len, bool write)
 {
-    sq_tr_check_halves(t, len, write);
-    add_halves(t);
+    free_r10(t, sq_tr_check(t, sq_tr_at_r9, len, write));
 }
 
-struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
-                                unsigned align, bool r10)
+struct sq_emit_mem sq_tr_access(struct sq_tr *t, struct sq_tr_how how)
 {
-    if (t->run)
-        return (struct sq_emit_mem){
-            H_9, H_NONE, 0, sq_tr_op(t)->in.disp - t->run_disp};
-    sq_tr_ea(t);
-    if (align)
-        sq_tr_check_aligned(t, align);
-    if (!r10)
-        return sq_tr_check_halves(t, len, write);
-    sq_tr_check(t, len, write);
-    return (struct sq_emit_mem){H_9, H_NONE, 0, 0};
+    const struct sq_jit_op *op = sq_tr_op(t);
+    struct sq_emit_mem m = t->run_mem;
+
+    if (t->run) {
+        m.disp += op->in.disp - t->run_disp;
+        return m;
+    }
+    m = sq_tr_ea(t);
+    if (how.align)
+        sq_tr_check_aligned(t, how.align);
+    if (how.alone)
+        m = sq_tr_at_r9;
+    m = sq_tr_check(t, m, op->mem_size, how.write);
+    return how.alone || how.r10 ? free_r10(t, m) : m;
 }
 
 struct sq_emit_mem sq_tr_check_stack(struct sq_tr *t, int32_t disp,
-                                     unsigned len, bool write)
+                                     struct sq_tr_how how)
 {
+    struct sq_emit_mem m = {H_11, H_NONE, 0, disp};
+
     if (disp)
-        sq_emit_lea(&t->e, H_9,
-                    (struct sq_emit_mem){H_11, H_NONE, 0, disp});
+        sq_emit_lea(&t->e, H_9, m);
     else
         sq_emit_mov(&t->e, H_9, H_11);
-    return sq_tr_check_halves(t, len, write);
+    m = sq_tr_check(t, m, 8, how.write);
+    return how.r10 ? free_r10(t, m) : m;
 }
 
 void sq_tr_check_aligned(struct sq_tr *t, unsigned len)

@@ -181,7 +181,8 @@ const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
      * this code is stale: direct jumps within it must not be taken then. */
     if (!p || (s->write && !sq_block_fresh(c->block)))
         return execute(c, s, i);
-    c->js.ptr = p;
+    c->js.gva = gva;
+    c->js.add = (uintptr_t)p - gva;
     return c->jit->rx + s->op;
 }
 

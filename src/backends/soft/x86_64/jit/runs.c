@@ -56,10 +56,10 @@ static unsigned stack_run(struct sq_tr *t)
 {
     uint8_t kind = sq_tr_op(t)->kind;
     struct sq_emit *e = &t->e;
+    struct sq_emit_mem m = {H_11, H_NONE, 0, 0};
     struct sq_tr_cold *cold;
     uint8_t *miss;
     unsigned n = 0;
-    int32_t tag;
 
     while (t->k + n < t->n && t->op[t->k + n].kind == kind &&
            t->op[t->k + n].in.rm != R_SP * 8)
@@ -68,17 +68,14 @@ static unsigned stack_run(struct sq_tr *t)
         return 0;
     if (t->live[t->k])
         sq_tr_flags_save(t);
-    sq_emit_lea(e, H_9, (struct sq_emit_mem){
-                            H_11, H_NONE, 0,
-                            kind == JK_PUSH ? -8 * (int32_t)n : 0});
-    miss = sq_tr_check_fast(t, 8 * n, kind == JK_PUSH, &tag);
+    m.disp = kind == JK_PUSH ? -8 * (int32_t)n : 0;
+    sq_emit_lea(e, H_9, m);
+    m = sq_tr_check_run(t, m, 8 * n, kind == JK_PUSH, &miss);
     for (unsigned k = 0; k < n; k++) {
         unsigned g = t->op[t->k + k].in.rm / 8;
         unsigned h = sq_jit_homed(g) ? H_10 : sq_jit_host(g);
-        struct sq_emit_mem m = {
-            H_9, H_NONE, 0,
-            8 * (int32_t)(kind == JK_PUSH ? n - 1 - k : k)};
 
+        m.disp = 8 * (kind == JK_PUSH ? -1 - (int32_t)k : (int32_t)k);
         if (kind == JK_PUSH) {
             if (h == H_10)
                 sq_emit_load(e, H_10, HOME(g));
@@ -120,7 +117,8 @@ static bool fits(const struct sq_jit_op *op)
     switch (op->kind) {
     case JK_RM:
         if (op->mem)
-            return !op->locked && op->mem_size <= 8;
+            return !op->locked && op->mem_size <= 8 &&
+                   !sq_tr_turns(op);
         if (op->reg_is_ext && op->ext >= 4 &&
             (op->opc == SQ_OPC(0, 0, 0xf6) || op->opc == SQ_OPC(0, 0, 0xf7)))
             return false; /* MUL and IMUL write rAX and rDX */
@@ -233,7 +231,8 @@ static unsigned operand_run(struct sq_tr *t)
     struct sq_jit_op *op = &t->op[t->k];
     struct span s = find_span(t);
     uint8_t *miss, *unaligned = NULL;
-    int32_t tag, disp = op->in.disp;
+    int32_t disp = op->in.disp;
+    struct sq_emit_mem m;
 
     if (s.accesses < 2)
         return 0;
@@ -242,7 +241,7 @@ static unsigned operand_run(struct sq_tr *t)
     if (s.vectors && !t->xmm_in)
         sq_tr_xmm_in(t, t->b->avx);
     op->in.disp = (int32_t)s.from;
-    sq_tr_ea(t);
+    m = sq_tr_ea(t);
     op->in.disp = disp;
     if (s.align) {
         sq_emit_lea(&t->e, H_10,
@@ -252,7 +251,8 @@ static unsigned operand_run(struct sq_tr *t)
         sq_emit_u8(&t->e, (uint8_t)(s.align - 1));
         unaligned = sq_emit_jump(&t->e, 5);
     }
-    miss = sq_tr_check_fast(t, (unsigned)(s.to - s.from), s.write, &tag);
+    t->run_mem = sq_tr_check_run(t, m, (unsigned)(s.to - s.from), s.write,
+                                 &miss);
     t->run_disp = (int32_t)s.from;
     emit_run(t, miss, unaligned, s.n);
     return s.n;

@@ -216,8 +216,9 @@ void sq_tr_sse(struct sq_tr *t)
         sq_tr_xmm_in(t, t->b->avx);
     }
     if (op->mem) /* #GP comes before page faults */
-        m = sq_tr_access(t, op->mem_size, store,
-                         op->aligned ? op->mem_size : 0, false);
+        m = sq_tr_access(t, (struct sq_tr_how){
+                                .write = store,
+                                .align = op->aligned ? op->mem_size : 0});
     switch (op->form) {
     case X_GX:
         emit_op(t, gpr(t, (uint8_t)reg, false), rm, m);

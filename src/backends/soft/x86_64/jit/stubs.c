@@ -124,7 +124,7 @@ static void call(struct sq_emit *e, uint64_t fn)
 }
 
 /* Calls fn(c, r10, r9) with the guest's registers in gpr[] and goes on where
- * it says, with R9 = js.ptr and R10 = 0. */
+ * it says, with R9 = js.gva and R10 = js.add. */
 static void call_out(struct sq_emit *e, uint64_t fn)
 {
     spill(e);
@@ -136,8 +136,8 @@ static void call_out(struct sq_emit *e, uint64_t fn)
     sq_emit_store(e, sq_jit_cpu(CPU(js.go_on)), H_AX);
     xmm_again(e);
     reload(e);
-    sq_emit_load(e, H_9, sq_jit_cpu(CPU(js.ptr)));
-    sq_emit_mov_imm(e, H_10, 0);
+    sq_emit_load(e, H_9, sq_jit_cpu(CPU(js.gva)));
+    sq_emit_load(e, H_10, sq_jit_cpu(CPU(js.add)));
     sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 4, sq_jit_cpu(CPU(js.go_on)));
 }
 

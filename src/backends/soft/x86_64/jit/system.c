@@ -109,12 +109,12 @@ void sq_tr_rep(struct sq_tr *t)
             sq_emit_rm(e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9,
                        sq_jit_cpu(CPU(segbase) + (int32_t)op->in.seg * 8));
         check_room(t, H_9, log2_len);
-        sq_tr_check(t, op->size, false);
+        sq_tr_check_r9(t, op->size, false);
         sq_emit_store(e, sq_jit_cpu(CPU(js.tmp)), H_9);
     }
     check_room(t, H_DI, log2_len);
     sq_emit_mov(e, H_9, H_DI);
-    sq_tr_check(t, op->size, true);
+    sq_tr_check_r9(t, op->size, true);
     /* R10 = what rDI is more than its pointer, the same for rSI */
     sq_emit_mov(e, H_10, H_DI);
     sq_emit_rr(e, SQ_OPC(0, 0, 0x2b), SQ_E_W, H_10, H_9);

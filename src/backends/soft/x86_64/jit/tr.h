@@ -46,8 +46,9 @@ struct sq_tr {
     /* Where the guest's status flags are: in the host's, in js.flags, or
      * with neither nowhere, which is when nothing reads them. */
     bool host_ok, mem_ok;
-    bool run; /* R9 points to the operands' least address, */
-    int32_t run_disp; /* whose displacement this is */
+    bool run; /* in one: its operand with the least displacement */
+    struct sq_emit_mem run_mem; /* in the host, */
+    int32_t run_disp;           /* and that displacement */
     bool xmm_in; /* the guest's XMM registers are in the host's here */
     struct sq_jit_op op[SQ_BLOCK_INSNS_MAX];
     uint16_t live[SQ_BLOCK_INSNS_MAX + 1]; /* before each instruction */
@@ -79,23 +80,32 @@ void sq_tr_flags_restore(struct sq_tr *t);
 
 /* The memory operand's address expression; may load R9 and R10. */
 struct sq_emit_mem sq_tr_operand(struct sq_tr *t);
-/* R9 = linear address of the memory operand. */
-void sq_tr_ea(struct sq_tr *t);
+/* R9 = linear address of the memory operand. Returns the expression of it
+ * that stays true when R9 and R10 change; sq_tr_at_r9 if there is none. */
+struct sq_emit_mem sq_tr_ea(struct sq_tr *t);
+static const struct sq_emit_mem sq_tr_at_r9 = {H_9, H_NONE, 0, 0};
+/* Checks R9, the linear address that m is, and returns the host's operand,
+ * of R10 and m's base or R9. Flags are lost. */
+struct sq_emit_mem sq_tr_check(struct sq_tr *t, struct sq_emit_mem m,
+                               unsigned len, bool write);
 /* Makes R9, a linear address, a host pointer; R10 and flags are lost. */
-void sq_tr_check(struct sq_tr *t, unsigned len, bool write);
-/* The same in two halves, which the operand that it returns adds up: R9 is
- * the offset in the page (or the pointer, and R10 is 0). It saves the
- * addition where R10 is not needed meanwhile. */
-struct sq_emit_mem sq_tr_check_halves(struct sq_tr *t, unsigned len,
-                                      bool write);
-/* The memory operand, ready to be used; `align`: what it must be aligned to
- * or raises #GP, 0 for nothing; `r10`: R10 is written before it is used. */
-struct sq_emit_mem sq_tr_access(struct sq_tr *t, unsigned len, bool write,
-                                unsigned align, bool r10);
-/* As sq_tr_check_halves(), of RSP + disp. */
+void sq_tr_check_r9(struct sq_tr *t, unsigned len, bool write);
+/* The memory operand, ready to be used. */
+struct sq_tr_how {
+    bool write;
+    bool r10;       /* R10 is written before it is used; */
+    bool alone;     /* the guest's registers, too */
+    unsigned align; /* what it must be aligned to or raises #GP; 0: nothing */
+};
+struct sq_emit_mem sq_tr_access(struct sq_tr *t, struct sq_tr_how how);
+/* The same of 8 bytes at RSP + disp. */
 struct sq_emit_mem sq_tr_check_stack(struct sq_tr *t, int32_t disp,
-                                     unsigned len, bool write);
-/* The operand is locked: if R9 (or its half) is not aligned, it is the
+                                     struct sq_tr_how how);
+/* Checks R9, which m is, for a run; or jumps from *miss. The operand that it
+ * returns needs R9 and m's base. */
+struct sq_emit_mem sq_tr_check_run(struct sq_tr *t, struct sq_emit_mem m,
+                                   unsigned len, bool write, uint8_t **miss);
+/* The operand is locked: if R9 (or what it was) is not aligned, it is the
  * interpreter's turn. */
 void sq_tr_check_aligned(struct sq_tr *t, unsigned len);
 
@@ -105,10 +115,6 @@ uint32_t sq_tr_site(struct sq_tr *t, unsigned len, bool write);
 struct sq_tr_cold *sq_tr_cold(struct sq_tr *t, enum sq_tr_cold_kind kind,
                               uint8_t *at);
 /* The interpreter takes the instruction if cc holds; H_NONE: always. */
-/* Emits the check alone: R9, a linear address, becomes a host pointer, or
- * the returned displacement is jumped from. (memory.c) */
-uint8_t *sq_tr_check_fast(struct sq_tr *t, unsigned len, bool write,
-                          int32_t *tag);
 void sq_tr_interp_if(struct sq_tr *t, unsigned cc);
 /* To page base + to, if cc holds; H_NONE: always. */
 void sq_tr_jump(struct sq_tr *t, unsigned cc, int64_t to);
@@ -123,6 +129,8 @@ void sq_tr_finish(struct sq_tr *t);
 void sq_tr_insn(struct sq_tr *t);
 /* Whether this host and this privilege let it run natively. */
 bool sq_tr_native(const struct sq_tr *t, const struct sq_jit_op *op);
+/* Whether AH..BH beside memory is to be had only by turning the register. */
+bool sq_tr_turns(const struct sq_jit_op *op);
 void sq_tr_move_rsp(struct sq_tr *t, int32_t by);
 /* Instructions from the current one on that need one check between them.
  * Returns how many; 0: none, nothing was emitted. (runs.c) */

@@ -219,8 +219,8 @@ static void lockstep(const struct fault *f)
                                                 : squib_exit_name(x->kind);
     snprintf(where, sizeof(where), "%#llx ", (unsigned long long)block_at(7));
     snprintf(what, sizeof(what), "lockstep finds %s", f->what);
-    check(s.done == f->times && strstr(text, where) && strstr(text, f->says), what,
-          text);
+    check(s.done == f->times && strstr(text, where) &&
+              strstr(text, f->says), what, text);
     unmake(&m);
 }
 

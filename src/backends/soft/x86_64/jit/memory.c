@@ -28,6 +28,15 @@ struct sq_emit_mem sq_tr_operand(struct sq_tr *t)
     return m;
 }
 
+/* Whether a load leads to the next one: its register is its address's. Only
+ * for those is an index worth what it costs in host_operand(). */
+static bool chases(const struct sq_jit_op *op)
+{
+    return op->kind == JK_RM && !op->reg_is_ext && op->reg_role & ROLE_W &&
+           (op->in.reg / 8 == op->in.base / 8 ||
+            op->in.reg / 8 == op->in.index / 8);
+}
+
 struct sq_emit_mem sq_tr_ea(struct sq_tr *t)
 {
     struct sq_emit_mem m = sq_tr_operand(t);
@@ -39,8 +48,8 @@ struct sq_emit_mem sq_tr_ea(struct sq_tr *t)
     } else {
         sq_emit_lea(&t->e, H_9, m);
     }
-    if (seg == SEG_NONE && m.base != H_NONE && m.base != H_9 &&
-        m.index != H_10)
+    if (seg == SEG_NONE && m.base < 16 && m.base != H_9 && m.index != H_10 &&
+        (m.index == H_NONE || chases(sq_tr_op(t))))
         return m;
     if (seg != SEG_NONE)
         sq_emit_rm(&t->e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9,
@@ -110,6 +119,7 @@ static struct sq_emit_mem host_operand(struct sq_tr *t, struct sq_emit_mem m,
     }
     sq_emit_load(&t->e, H_10, in_tlb(t, write, field));
     m.index = H_10;
+    m.scale = 0;
     return m;
 }
 

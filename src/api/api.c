@@ -249,6 +249,7 @@ int sq_api_listen(struct sq_api *api, const char *path,
         .payload_max = api->payload_max,
         .answer = sq_api_answer,
         .ctx = api,
+        .confine = api->confine,
     };
 
     int rc = sq_api_server_new(&config, &api->server, err);

@@ -37,6 +37,8 @@ struct sq_api {
     struct sq_mmds *mmds;
     bool boot_timer;
     struct sq_control *control; /* the owner's */
+    const struct sq_confine *confine; /* of the API thread, or NULL; set
+                                       * before sq_api_listen() */
     struct sq_api_server *server;
     struct sq_timer flush;
     struct sq_poller *flush_on; /* the server's, or the owner's */

@@ -40,6 +40,11 @@ struct sq_api_server {
     ino_t ino;
     pthread_t thread;
     bool started;
+    pthread_mutex_t lock; /* the rest of the thread's start */
+    pthread_cond_t changed;
+    bool ready; /* rc and err are set */
+    int rc;
+    struct squib_error err;
     struct conn conn[SQ_API_CONNECTIONS_MAX];
 };
 
@@ -253,6 +258,8 @@ int sq_api_server_new(const struct sq_api_server_config *config,
         return sq_err_set(err, SQUIB_E_NOMEM, "API: out of memory");
     s->config = *config;
     s->fd = -1;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
     for (size_t i = 0; i < SQ_ARRAY_LEN(s->conn); i++) {
         s->conn[i].server = s;
         s->conn[i].fd = -1;
@@ -273,6 +280,21 @@ struct sq_poller *sq_api_server_poller(struct sq_api_server *s)
     return s->poller;
 }
 
+/* Whether requests may be answered: the thread is confined. */
+static bool get_ready(struct sq_api_server *s)
+{
+    struct squib_error err = {0};
+    int rc = sq_confine_thread(s->config.confine, SQ_CONFINE_API, &err);
+
+    pthread_mutex_lock(&s->lock);
+    s->rc = rc;
+    s->err = err;
+    s->ready = true;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    return rc == 0;
+}
+
 static void *thread_main(void *arg)
 {
     struct sq_api_server *s = arg;
@@ -280,9 +302,13 @@ static void *thread_main(void *arg)
 
     /* By itself, so that its first line of the log has the name. */
     sq_host_name_thread(pthread_self(), "fc_api");
-    /* Signals for the process are the event thread's. */
+    /* Signals for the process are the event thread's; this one is for the
+     * thread that made a forbidden call. */
     sigfillset(&all);
+    sigdelset(&all, SIGSYS);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
+    if (!get_ready(s))
+        return NULL;
     sq_poller_run(s->poller, NULL);
     for (size_t i = 0; i < SQ_ARRAY_LEN(s->conn); i++)
         if (s->conn[i].fd >= 0 && s->conn[i].out_len)
@@ -297,7 +323,13 @@ int sq_api_server_start(struct sq_api_server *s, struct squib_error *err)
     if (e)
         return sq_err_os(err, SQUIB_E_OS, e, "API thread");
     s->started = true;
-    return 0;
+    pthread_mutex_lock(&s->lock);
+    while (!s->ready)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    if (s->rc && err)
+        *err = s->err;
+    return s->rc;
 }
 
 void sq_api_server_stop(struct sq_api_server *s)
@@ -327,5 +359,7 @@ void sq_api_server_free(struct sq_api_server *s)
         st.st_ino == s->ino)
         unlink(s->where.sun_path);
     sq_poller_free(s->poller);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }

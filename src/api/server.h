@@ -14,6 +14,7 @@
 #include <squib/error.h>
 
 #include "api/http.h"
+#include "os/confine.h"
 #include "os/poller.h"
 
 #define SQ_API_CONNECTIONS_MAX 10
@@ -31,6 +32,7 @@ struct sq_api_server_config {
     void (*answer)(void *ctx, const struct sq_http_request *request,
                    struct sq_api_answer *answer);
     void *ctx;
+    const struct sq_confine *confine; /* of the thread; outlives it; or NULL */
 };
 
 struct sq_api_server;
@@ -43,7 +45,8 @@ int sq_api_server_new(const struct sq_api_server_config *config,
 /* For timers of whoever answers; they run on the API thread. */
 struct sq_poller *sq_api_server_poller(struct sq_api_server *s);
 
-/* Starts the API thread. Errors: SQUIB_E_OS. */
+/* Starts the API thread, and returns when it is confined. Errors:
+ * SQUIB_E_OS. */
 int sq_api_server_start(struct sq_api_server *s, struct squib_error *err);
 
 /* Ends the thread once the request at hand is answered. Not on the API

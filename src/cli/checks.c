@@ -14,6 +14,7 @@
 #include "cli/doctor.h"
 #include "cli/guest_boot.h"
 #include "cli/root.h"
+#include "os/confine.h"
 #include "os/host.h"
 
 static void fact(struct sq_finding *f, enum sq_check_result result,
@@ -192,6 +193,20 @@ static void check_packer(const struct sq_doctor *d, struct sq_finding *f)
     remedy(f, "apt install e2fsprogs");
 }
 
+static void check_filters(const struct sq_doctor *d, struct sq_finding *f)
+{
+    const char *why;
+
+    (void)d;
+    if (sq_confine_default(&why))
+        fact(f, SQ_CHECK_OK, "squib's own system calls are filtered");
+    else
+        fact(f, SQ_CHECK_WARN, "%s", why);
+    if (f->result == SQ_CHECK_WARN)
+        remedy(f, "rely on other walls around squib: a user of its own, a "
+               "container");
+}
+
 static void check_cache(const struct sq_doctor *d, struct sq_finding *f)
 {
     struct squib_error err = {0};
@@ -225,6 +240,7 @@ const struct sq_check sq_checks[] = {
     {"busybox", check_busybox},
     {"mke2fs", check_packer},
     {"cache", check_cache},
+    {"filters", check_filters},
 };
 
 const size_t sq_check_count = SQ_ARRAY_LEN(sq_checks);

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "cli/options.h"
+#include "cli/fatal.h"
 #include "cli/report.h"
 #include "cli/signals.h"
 #include "cli/verbs.h"
@@ -132,7 +133,11 @@ static void on_stopped(void *ctx)
 static int run(struct exam *x, struct squib_error *err)
 {
     char why[256];
-    struct sq_vmm_env env = {.stopped = on_stopped, .ctx = x};
+    struct sq_vmm_env env = {
+        .confine = sq_confine_default(NULL),
+        .stopped = on_stopped,
+        .ctx = x,
+    };
     int rc = sq_poller_new(&x->poller, err);
 
     if (rc)
@@ -143,6 +148,7 @@ static int run(struct exam *x, struct squib_error *err)
         x->poller = NULL;
         return rc;
     }
+    sq_fatal_hook_calls();
     rc = squib_backend_choose(x->name, &x->backend, why, sizeof(why), err);
     if (rc)
         return rc;

@@ -5,11 +5,15 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "cli/terminal.h"
+#include "os/confine.h"
 
 /* Firecracker 1.17: FcExitCode in src/vmm/src/lib.rs. */
 static const struct {
@@ -61,6 +65,27 @@ static void say(const char *text, size_t len)
     (void)!write(STDERR_FILENO, text, len);
 }
 
+static bool is_bad_call(const siginfo_t *info)
+{
+    return info->si_signo == SIGSYS && info->si_code == BAD_SYSCALL;
+}
+
+/* Which call it was that the filter of this thread does not have. */
+static void say_bad_call(const siginfo_t *info)
+{
+#ifdef __linux__
+    const char *name = sq_confine_call_name(info->si_syscall);
+    char text[128];
+
+    snprintf(text, sizeof(text), "squib: Shutting down VM after "
+             "intercepting a bad syscall (%d%s%s).\n", info->si_syscall,
+             name ? ", " : "", name ? name : "");
+    say(text, strlen(text));
+#else
+    (void)info;
+#endif
+}
+
 static void on_fatal(int signo, siginfo_t *info, void *context)
 {
     static const char before[] = "squib: Shutting down VM after "
@@ -73,10 +98,30 @@ static void on_fatal(int signo, siginfo_t *info, void *context)
     tell(info);
     say(before, sizeof(before) - 1);
     say(signo < 10 ? digits + 1 : digits, signo < 10 ? 2 : 3);
+    if (is_bad_call(info))
+        say_bad_call(info);
     /* Upstream's "not possible": the kernel did not refuse a call. */
-    if (signo == SIGSYS && info->si_code != BAD_SYSCALL)
+    if (signo == SIGSYS && !is_bad_call(info))
         _exit(STATUS_UNEXPECTED);
     _exit(sq_fatal_status(signo));
+}
+
+/* SA_RESETHAND: the signal then ends the process. */
+static void on_bad_call(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    sq_terminal_restore();
+    if (is_bad_call(info))
+        say_bad_call(info);
+    raise(signo);
+}
+
+void sq_fatal_hook_calls(void)
+{
+    struct sigaction sa = {.sa_sigaction = on_bad_call,
+                           .sa_flags = SA_SIGINFO | (int)SA_RESETHAND};
+
+    sigaction(SIGSYS, &sa, NULL);
 }
 
 void sq_fatal_listen(void (*fn)(void *ctx, const siginfo_t *info), void *ctx)

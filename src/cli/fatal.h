@@ -11,6 +11,11 @@
  * handles already (a sanitizer does) are left alone. Main thread, once. */
 void sq_fatal_hook(void);
 
+/* Instead, for what is not Firecracker's: from now on a system call that the
+ * thread's filter does not have is told on standard error before SIGSYS ends
+ * the process. Main thread, once. */
+void sq_fatal_hook_calls(void);
+
 /* `tell` hears of each signal, before the process ends, on the thread that
  * got it: only what is async-signal-safe may be done there. NULL: nobody
  * does. Main thread. */

@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "cli/dry_run.h"
+#include "cli/fatal.h"
 #include "cli/guest_boot.h"
 #include "cli/publish.h"
 #include "cli/report.h"
@@ -319,6 +320,7 @@ static int make_machine(struct run *r, struct sq_guest_boot *boot,
         .initrd_parts = 1,
         .vsock_host = &sq_relay_host_ops,
         .vsock_ctx = r->relay,
+        .confine = r->o.no_seccomp ? NULL : sq_confine_default(NULL),
         .stopped = on_stopped,
         .ctx = r,
     };
@@ -567,6 +569,7 @@ int sq_verb_run(int argc, char *argv[])
     } else {
         r->tty = want_tty(r);
         hint_late_options(&r->o);
+        sq_fatal_hook_calls();
         status = run_all(r);
     }
     free(r);

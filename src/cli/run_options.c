@@ -14,7 +14,7 @@ enum id {
     O_MEMORY, O_CPUS, O_ENV, O_WORKDIR, O_USER, O_HOSTNAME, O_KERNEL,
     O_INITRD, O_APPEND, O_NET, O_CONSOLE, O_TIMEOUT, O_BACKEND, O_TTY, O_NO_TTY,
     O_PCI, O_DETERMINISTIC, O_SEED, O_JIT_LIMIT, O_NO_HOST, O_PUBLISH, O_DISK,
-    O_DRY_RUN, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER,
+    O_DRY_RUN, O_NO_SECCOMP, O_VERBOSE, O_QUIET, O_HELP, O_NOTHING, O_LATER,
 };
 
 static const struct sq_option table[] = {
@@ -57,6 +57,8 @@ static const struct sq_option table[] = {
      O_SEED},
     {0, "jit-limit", "N", "translate N blocks only: to find a wrong one",
      O_JIT_LIMIT},
+    {0, "no-seccomp", NULL, "no filters of squib's own system calls",
+     O_NO_SECCOMP},
     {'t', "tty", NULL, "give the command a terminal (default: when stdin and "
      "stdout are terminals)", O_TTY},
     {'T', "no-tty", NULL, "give the command plain streams", O_NO_TTY},
@@ -222,6 +224,9 @@ static int take(void *ctx, const struct sq_option *option, const char *value,
         return sq_parse_u32("--seed", value, &o->seed, err);
     case O_JIT_LIMIT:
         return sq_parse_u32("--jit-limit", value, &o->jit_limit, err);
+    case O_NO_SECCOMP:
+        o->no_seccomp = true;
+        return 0;
     case O_VERBOSE:
         o->verbose = true;
         return 0;

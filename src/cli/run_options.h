@@ -45,6 +45,7 @@ struct sq_run_options {
     enum sq_tty_choice tty;
     bool deterministic;
     unsigned seed, jit_limit; /* jit_limit 0: none */
+    bool no_seccomp;
     bool pci, console, verbose, quiet, dry_run, help;
     char *const *command; /* NULL-ended; empty: an interactive shell */
 };

@@ -50,6 +50,7 @@ struct serve {
     bool signals_ready;
     struct sq_api api;
     struct sq_control *control;
+    const struct sq_confine *confine; /* or NULL */
     int killed_by;
 };
 
@@ -281,9 +282,9 @@ static int open_metrics(struct serve *s, struct squib_error *err)
                       fault.text + strlen(before));
 }
 
-static int check_seccomp(struct serve *s, struct squib_error *err)
+static int choose_filter(struct serve *s, struct squib_error *err)
 {
-    const char *path = value(s, SQ_SERVE_SECCOMP_FILTER);
+    const char *path = value(s, SQ_SERVE_SECCOMP_FILTER), *why;
 
     if (path && access(path, R_OK) != 0)
         return sq_err_set(err, SQUIB_E_OS, "Seccomp error: Filter file open "
@@ -292,6 +293,12 @@ static int check_seccomp(struct serve *s, struct squib_error *err)
         return sq_err_set(err, SQUIB_E_NOSUPPORT, "Seccomp error: a filter "
                           "for Firecracker's system calls does not fit "
                           "squib's\n  do: leave --seccomp-filter out");
+    if (has(s, SQ_SERVE_NO_SECCOMP))
+        return 0;
+    s->confine = sq_confine_default(&why);
+    if (!s->confine)
+        sq_log_warn(&s->api.log, "%s", why);
+    s->api.confine = s->confine;
     return 0;
 }
 
@@ -357,6 +364,7 @@ static int make_control(struct serve *s, struct squib_error *err)
         .env = {
             .poller = s->poller,
             .mmds = s->api.mmds,
+            .confine = s->confine,
             .stopped = on_stopped,
             .boot_done = on_boot,
             .trouble = on_trouble,
@@ -439,7 +447,7 @@ static int set_up(struct serve *s, struct squib_error *err)
     if (!rc)
         rc = open_metrics(s, err);
     if (!rc)
-        rc = check_seccomp(s, err);
+        rc = choose_filter(s, err);
     if (!rc)
         rc = slurp(s, SQ_SERVE_CONFIG_FILE, "configuration", &s->config,
                    &s->config_len, err);

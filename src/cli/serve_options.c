@@ -38,7 +38,7 @@ const struct sq_option sq_serve_flags[] = {
         "largest metadata, in bytes [default: as for requests]"),
     ROW(MODULE, "module", "NAME", "only the log's lines of this part"),
     ROW(NO_API, "no-api", NULL, "run without the API's socket"),
-    ROW(NO_SECCOMP, "no-seccomp", NULL, "no filter of system calls"),
+    ROW(NO_SECCOMP, "no-seccomp", NULL, "no filters of system calls"),
     ROW(PARENT_CPU_TIME_US, "parent-cpu-time-us", "N",
         "CPU time of the parent process, for a metric"),
     ROW(SECCOMP_FILTER, "seccomp-filter", "PATH",

@@ -256,7 +256,11 @@ static int setup_vcpu(void *ctx, struct squib_vcpu *vcpu,
 {
     struct sq_vmm *vmm = ctx;
 
-    return vmm->machine.ops->setup_vcpu(&vmm->machine, vcpu, err);
+    int rc = vmm->machine.ops->setup_vcpu(&vmm->machine, vcpu, err);
+
+    /* The last thing before guest code. */
+    return rc ? rc : sq_confine_thread(vmm->env.confine, SQ_CONFINE_VCPU,
+                                       err);
 }
 
 static void vcpus_ended(void *ctx)

@@ -74,7 +74,9 @@ int sq_vmm_start(struct sq_vmm *vmm, struct squib_error *err)
         return rc;
     vmm->devices.boot_timer.start_ns = sq_now_ns();
     vmm->devices.boot_timer.start_cpu_ns = sq_process_cpu_ns();
-    rc = sq_lifecycle_step(&vmm->life, SQUIB_PHASE_RUNNING, err);
+    rc = sq_confine_thread(vmm->env.confine, SQ_CONFINE_VMM, err);
+    if (!rc)
+        rc = sq_lifecycle_step(&vmm->life, SQUIB_PHASE_RUNNING, err);
     if (!rc)
         sq_vcpus_command(&vmm->vcpus, SQ_VCPU_RUN);
     return rc;

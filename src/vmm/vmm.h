@@ -23,6 +23,7 @@
 
 #include "dev/virtio/vsock.h"
 #include "mmds/mmds.h"
+#include "os/confine.h"
 #include "os/poller.h"
 #include "vmm/config.h"
 #include "vmm/machine.h"
@@ -42,6 +43,9 @@ struct sq_vmm_env {
     /* What interfaces with `mmds` answer from; outlives the machine. NULL:
      * none of them does. */
     struct sq_mmds *mmds;
+    /* Confines the vCPU threads before they run, and the event thread when
+     * the machine starts: for good. Outlives the machine. NULL: nobody. */
+    const struct sq_confine *confine;
     /* Answers the guest's vsock connections; NULL refuses them. */
     const struct sq_vsock_host_ops *vsock_host;
     void *vsock_ctx;

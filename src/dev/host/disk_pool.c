@@ -94,6 +94,7 @@ static bool thread_start(struct sq_disk_pool *pool)
     bool ok;
 
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); /* of a forbidden call, which this one made */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     ok = pthread_create(&pool->thread[pool->thread_count], NULL, worker,
                         pool) == 0;

@@ -8,6 +8,7 @@
  *   file    no memory files that may be executed, as vm.memfd_noexec=2 has
  *           it (seccomp)
  *   wx      no memory both writable and executable, ever (PR_SET_MDWE)
+ *   trap    a memory file is a forbidden call, with SIGSYS (seccomp)
  *
  * Status 77 and a reason on stderr where the kernel cannot do that.
  */
@@ -51,6 +52,12 @@ static const struct sock_filter no_file[] = {
     END(SECCOMP_RET_ALLOW),
 };
 
+static const struct sock_filter trap_file[] = {
+    LOAD(nr), UNLESS_EQ(__NR_memfd_create, 1),
+    END(SECCOMP_RET_TRAP),
+    END(SECCOMP_RET_ALLOW),
+};
+
 static int filter(const struct sock_filter *f, size_t n)
 {
     struct sock_fprog prog = {(unsigned short)n, (struct sock_filter *)f};
@@ -71,6 +78,8 @@ int main(int argc, char **argv)
         bad = FILTER(no_shared);
     else if (strcmp(argv[1], "file") == 0)
         bad = FILTER(no_file);
+    else if (strcmp(argv[1], "trap") == 0)
+        bad = FILTER(trap_file);
     else
         bad = prctl(PR_SET_MDWE, 1, 0, 0, 0);
     if (bad) {

@@ -65,7 +65,6 @@ static const struct remark {
     {"--backend", NULL, DIFFERS, "squib's own"},
     {"--describe-snapshot", NULL, REFUSED, "there are no snapshots yet"},
     {"--module", NULL, DIFFERS, "squib's source folders"},
-    {"--no-seccomp", NULL, DIFFERS, "no effect: there is no filter"},
     {"--seccomp-filter", NULL, REFUSED,
      "a filter of Firecracker's calls does not fit"},
     {"--snapshot-version", NULL, DIFFERS, "v0.0.0: no snapshots yet"},
@@ -81,6 +80,7 @@ static const char *const flag_files[] = {
     "tests/api/transport.cases", "tests/api/before_start.cases",
     "tests/api/running.cases", "tests/api/flags.sh",
     "tests/boot/config_file.sh", "tests/api/getting_started.sh",
+    "tests/api/seccomp.sh",
 };
 
 static unsigned bad;

@@ -5,7 +5,7 @@
 # system calls, unless --no-seccomp says otherwise; and what a forbidden call
 # does. What the filters hold is test_confine's.
 . "${0%/*}/../boot/lib.sh"
-refuse=$1
+refuse=$(realpath "$1")
 need_guest
 need_tool curl jq
 cd "$work" || exit 1

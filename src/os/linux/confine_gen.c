@@ -183,9 +183,10 @@ static const struct rule {
     {M | A, "prctl", IS(0, PR_SET_NAME), "the thread's name"},
 
     /* --- the rest --- */
-    {M, "ioctl", REQUEST('T', 0xca), "TUNSETIFF"},
-    {M, "ioctl", REQUEST('T', 0xd0), "TUNSETOFFLOAD"},
-    {M, "ioctl", REQUEST('T', 0xd8), "TUNSETVNETHDRSZ"},
+    {M | A, "ioctl", REQUEST('T', 0xca), "TUNSETIFF: a tap is tried out"},
+    {M | A, "ioctl", REQUEST('T', 0xd0), "TUNSETOFFLOAD"},
+    {M | A, "ioctl", REQUEST('T', 0xd8), "TUNSETVNETHDRSZ"},
+    {M | A, "ioctl", REQUEST(0x89, 0x33), "SIOCGIFINDEX: is there such a tap?"},
     {M, "ioctl", REQUEST('T', 0x13), "TIOCGWINSZ: squib run, a terminal"},
     {M, "kill", BITS(1, UINT32_MAX, 9), "ends the network helper"},
     {M, "wait4 waitid", ANY, "and takes its status"},

@@ -298,15 +298,9 @@ static bool get_ready(struct sq_api_server *s)
 static void *thread_main(void *arg)
 {
     struct sq_api_server *s = arg;
-    sigset_t all;
 
     /* By itself, so that its first line of the log has the name. */
     sq_host_name_thread(pthread_self(), "fc_api");
-    /* Signals for the process are the event thread's; this one is for the
-     * thread that made a forbidden call. */
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
     if (!get_ready(s))
         return NULL;
     sq_poller_run(s->poller, NULL);
@@ -318,8 +312,16 @@ static void *thread_main(void *arg)
 
 int sq_api_server_start(struct sq_api_server *s, struct squib_error *err)
 {
-    int e = pthread_create(&s->thread, NULL, thread_main, s);
+    sigset_t all, before;
+    int e;
 
+    /* Signals for the process are the event thread's, from the thread's first
+     * moment on; this one is for the thread that made a forbidden call. */
+    sigfillset(&all);
+    sigdelset(&all, SIGSYS);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    e = pthread_create(&s->thread, NULL, thread_main, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (e)
         return sq_err_os(err, SQUIB_E_OS, e, "API thread");
     s->started = true;

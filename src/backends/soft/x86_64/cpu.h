@@ -255,15 +255,15 @@ struct sq_x86_jc { /* jump cache: RIP to block */
     struct sq_x86_block *block;
 };
 
-/* The translator's jump cache: RIP to translated code. */
-#define SQ_JJC_SIZE 4096u
+/* The translator's jump cache: RIP to translated code, in the entry that its
+ * hash says or in that one's neighbour (n ^ 1). */
+#define SQ_JJC_SIZE 8192u
 struct sq_x86_jjc {
-    uint64_t gva, key; /* key: c->jc_key of then */
-    uint64_t page;     /* of gva */
+    uint64_t gva;
     const void *code;
     _Atomic uint32_t *gen_at; /* the code page's generation now and then */
     uint32_t gen;
-    uint64_t unused[2]; /* to a power of two */
+    uint32_t key; /* c->jc_key >> 32 of then */
 };
 
 /* What translated code uses beside the guest's registers (jit/). */

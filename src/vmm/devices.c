@@ -544,7 +544,7 @@ static int add_mmio(struct sq_devices *devices,
 {
     size_t n = devices->slot_count;
     const struct sq_machine_layout *layout = devices->layout;
-    struct sq_device_place *where = &devices->where[n];
+    struct sq_boot_device *where = &devices->where[n];
     struct sq_virtio_mmio_config config = {
         .dev = dev,
         .mem = env->mem,

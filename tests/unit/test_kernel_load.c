@@ -540,7 +540,7 @@ static int load_with(uint8_t *elf, uint64_t mib, size_t initrd_len,
 {
     struct squib_memory *mem = make_memory(mib);
     uint8_t *initrd = calloc(1, initrd_len + 1);
-    const struct sq_x86_blob blob = {initrd, initrd_len};
+    const struct sq_boot_blob blob = {initrd, initrd_len};
     struct sq_x86_entry entry;
     struct sq_x86_kernel *k;
     struct sq_x86_boot boot;
@@ -613,7 +613,7 @@ static void test_ram_ranges(void **state)
 
 static struct sq_x86_entry load_parts(struct squib_memory *mem, bool pvh)
 {
-    static const struct sq_x86_blob parts[] = {{"abcde", 5}, {"fgh", 3}};
+    static const struct sq_boot_blob parts[] = {{"abcde", 5}, {"fgh", 3}};
     uint8_t *elf = make_elf(pvh);
     struct squib_error err = {0};
     struct sq_x86_entry entry;
@@ -733,7 +733,7 @@ static void test_settings(void **state)
 {
     struct squib_memory *mem = make_memory(64);
     uint8_t *elf = make_elf(true);
-    struct sq_x86_mmio_device dev[SQ_X86_VIRTIO_MAX + 1] = {{.gsi = 5}};
+    struct sq_boot_device dev[SQ_X86_VIRTIO_MAX + 1] = {{.irq = 5}};
     char cmdline[SQ_X86_CMDLINE_MAX + 1];
     struct sq_x86_entry entry;
     struct sq_x86_kernel *k;
@@ -763,7 +763,7 @@ static void test_settings(void **state)
     assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
                      SQUIB_E_INVAL);
     boot.device_count = 1;
-    dev[0].gsi = 24;
+    dev[0].irq = 24;
     assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
                      SQUIB_E_INVAL);
     sq_x86_kernel_close(k);

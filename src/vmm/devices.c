@@ -552,7 +552,8 @@ static int add_mmio(struct sq_devices *devices,
     if (n == layout->virtio_max) {
         dev->ops->free(dev);
         return sq_err_set(err, SQUIB_E_INVAL, "at most %zu virtio devices "
-                          "are possible", n);
+                          "are possible\n  do: take fewer, or put them on a "
+                          "PCI bus (--pci, --enable-pci)", n);
     }
     where->gpa = layout->virtio_gpa + n * layout->virtio_step;
     where->len = SQ_VIRTIO_MMIO_LEN;

@@ -89,8 +89,9 @@ int squib_backend_choose(const char *name, const struct squib_backend **out,
 
 /* The CPUID leaves that this backend can offer, for squib_vcpu_set_cpuid()
  * to be given all or some of. *n is the room in leaves on entry
- * (SQUIB_X86_CPUID_MAX is enough) and their number on return. Errors: SQUIB_E_RANGE if *n is small,
- * SQUIB_E_NOSUPPORT if its guests are not x86-64. */
+ * (SQUIB_X86_CPUID_MAX is enough) and their number on return. Errors:
+ * SQUIB_E_RANGE if *n is small, SQUIB_E_NOSUPPORT if its guests are not
+ * x86-64. */
 int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err);

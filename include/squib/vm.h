@@ -84,7 +84,8 @@ int squib_vm_msi(struct squib_vm *vm, uint64_t gpa, uint32_t data,
 
 /* Moves the dirty log of a mapped range into `bitmap` (one bit a 4 KiB
  * page, lowest page in bit 0 of bitmap[0]; whole 64-bit words) and clears
- * it. May over-report. No vCPU may run. Errors: SQUIB_E_STATE if not enabled, SQUIB_E_RANGE. */
+ * it. May over-report. No vCPU may run. Errors: SQUIB_E_STATE if not
+ * enabled, SQUIB_E_RANGE. */
 int squib_vm_dirty_log(struct squib_vm *vm, struct squib_range range,
                        uint64_t *bitmap, struct squib_error *err);
 

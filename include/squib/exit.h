@@ -48,7 +48,8 @@ enum squib_exit_kind {
 /* "No deadline": wait for an interrupt for ever. */
 #define SQUIB_DEADLINE_NONE UINT64_MAX
 
-/* The guest touched a physical address that is not memory. Little-endian
+/* The guest touched a physical address that is not memory, or wrote to
+ * memory that it may only read (SQUIB_CAP_READONLY_MEM). Little-endian
  * data of 1 to 8 bytes, any alignment; wider accesses come as several
  * exits. Bytes past `len` are zero for writes and ignored for reads. */
 struct squib_exit_mmio {

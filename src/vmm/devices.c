@@ -380,11 +380,11 @@ static int mem_make(struct sq_devices *devices,
     };
     struct squib_range region = {config.gpa,
                                  (uint64_t)sizes->total_mib << 20};
+    uint64_t end = devices->layout->gpa_end;
     int rc;
 
     (void)i;
-    if (region.gpa > SQ_X86_GPA_END || region.len > SQ_X86_GPA_END -
-                                                        region.gpa)
+    if (region.gpa > end || region.len > end - region.gpa)
         return sq_err_set(err, SQUIB_E_RANGE, "memory hotplug: no address "
                           "space is left for %u MiB", sizes->total_mib);
     rc = reserve_windows(env, region, sq_virtio_mem_window_len(sizes), err);
@@ -556,7 +556,8 @@ static int add_mmio(struct sq_devices *devices,
     if (n == layout->virtio_max) {
         dev->ops->free(dev);
         return sq_err_set(err, SQUIB_E_INVAL, "at most %zu virtio devices "
-                          "are possible", n);
+                          "are possible\n  do: take fewer, or put them on a "
+                          "PCI bus (--pci, --enable-pci)", n);
     }
     where->gpa = layout->virtio_gpa + n * layout->virtio_step;
     where->len = SQ_VIRTIO_MMIO_LEN;

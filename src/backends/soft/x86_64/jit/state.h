@@ -16,7 +16,7 @@ struct sq_jit_site { /* does not change once its translation is in use */
     struct sq_x86_block *block;
     sq_x86_exec *exec; /* of the instruction, where the block may be cut */
     uint32_t op;   /* offset in the code of what follows the check, with R9 */
-                   /* a host pointer */
+                   /* the guest address and R10 its way to the host's */
     uint32_t done; /* of what follows the instruction */
     int32_t pop; /* a jump by R9: what it adds to RSP */
     uint8_t index;  /* of the instruction in the block */
@@ -111,7 +111,7 @@ bool sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b,
 uint16_t sq_jit_flags_needed(struct sq_x86_cpu *c, struct sq_x86_block *b,
                              const uint8_t *page, unsigned off);
 
-/* Slow paths: return where translated code goes on. (slow.c) */
+/* Slow paths: return where translated code goes on. (run.c) */
 const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva);
 const void *sq_jit_interp(struct sq_x86_cpu *c, uint32_t site);
 /* A jump to gva that the jump cache does not have. */

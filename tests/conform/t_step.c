@@ -171,6 +171,10 @@ static const uint8_t fault_handler[] = {
     0x48, 0xc7, 0x04, 0x25, 0x10, 0xa1, 0x00, 0x00, 0x07, 0x20, 0x02, 0x00,
     0x48, 0xcf,                    /* iretq */
 };
+static const uint8_t away_code[] = {
+    0xb8, 0x00, 0x00, 0x03, 0x00,  /* mov eax, 0x30000 */
+    0xff, 0xe0,                    /* jmp rax */
+};
 
 /* The way into a handler is a step, and the way back. */
 static void step_fault(struct cf *t)
@@ -186,6 +190,48 @@ static void step_fault(struct cf *t)
     CF_EQ(cf_gpr(t, SQUIB_X86_RSI) & TF, 0);
     CF_EQ(cf_gpr(t, SQUIB_X86_RDX), 1);
     CF_EQ(squib_vcpu_insn_count(t->vcpu), 7);
+    /* Where the fetch faults, too. */
+    CF_LONG(t, away_code);
+    cf_put64(t, CF_PT + 0x30 * 8, 0);
+    STEPS(t, 5, 0x30000, HANDLER, HANDLER + 4);
+}
+
+static const uint8_t watch_code[] = {
+    0x89, 0x04, 0x25, 0x00, 0x10, 0x02, 0x00, /* mov dword ptr 0x21000, eax */
+    0x90,                          /* nop */
+    0xff, 0xc2,                    /* inc edx */
+    0xf4,                          /* hlt */
+};
+static const uint8_t watch_handler[] = {
+    0x0f, 0x21, 0xf6,              /* mov rsi, dr6 */
+    /* or qword ptr [rsp+0x10], 0x10000 */
+    0x48, 0x81, 0x4c, 0x24, 0x10, 0x00, 0x00, 0x01, 0x00,
+    0x48, 0xcf,                    /* iretq */
+};
+
+/* The guest's breakpoints work while it is stepped: they, too, lead to a
+ * handler. */
+static void step_breakpoints(struct cf *t)
+{
+    struct squib_x86_64_state st = {0};
+    struct squib_error e;
+
+    cf_vm(t, 1, false, false);
+    cf_gate(t, 1, HANDLER, 0);
+    CF_PUT(t, HANDLER, watch_handler);
+    CF_LONG(t, watch_code);
+    cf_long_state(&st);
+    st.dr[0] = CF_CODE + 8;
+    st.dr[1] = 0x21000;
+    st.dr6 = SYNDROME;
+    st.dr7 = 0xd00405;
+    CF_OK(squib_vcpu_set_state(t->vcpu, SQUIB_STATE_SYSTEM, &st, &e), e);
+    debug(t->vcpu, SQUIB_DEBUG_STEP);
+    STEPS(t, HANDLER, HANDLER + 3);
+    CF_EQ(cf_gpr(t, SQUIB_X86_RSI), SYNDROME | 2);
+    STEPS(t, HANDLER + 12, 7, 8, HANDLER, HANDLER + 3);
+    CF_EQ(cf_gpr(t, SQUIB_X86_RSI), SYNDROME | 1);
+    STEPS(t, HANDLER + 12, 8, 10);
 }
 
 static const uint8_t shutdown_code[] = {
@@ -868,6 +914,7 @@ const struct cf_test cf_tests_step[] = {
     {"step_plain", step_plain, STEP},
     {"step_real", step_real, STEP},
     {"step_fault", step_fault, STEP},
+    {"step_breakpoints", step_breakpoints, STEP},
     {"step_shutdown", step_shutdown, STEP},
     {"step_int", step_int, STEP},
     {"step_string", step_string, STEP},

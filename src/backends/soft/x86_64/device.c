@@ -74,7 +74,6 @@ static uint64_t device_read(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
     if (log->count == SQ_REPLAY_MAX)
         log->count = log->pos = 0;
     log->access[log->count++] = want;
-    c->debug.due = false; /* the instruction is not complete */
     describe(c, &want, false);
     sq_x86_leave_exit(c, i);
 }

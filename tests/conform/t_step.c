@@ -87,10 +87,24 @@ static void stops_at(int line, struct cf *t, uint32_t pc)
 }
 #define STOPS_AT(t, pc) stops_at(__LINE__, t, pc)
 
-static void need_debug(struct cf *t)
+/* Skips where breakpoint instructions cannot be had. A backend that executes
+ * them itself has no excuse. */
+static void need_breaks(const struct cf *t)
 {
-    if (!(squib_backend_caps(t->be) & SQUIB_CAP_DEBUG))
+    static const uint8_t int3[] = {0xcc};
+    struct cf trial = {.be = t->be};
+    uint64_t caps = squib_backend_caps(t->be);
+
+    if (!(caps & SQUIB_CAP_DEBUG))
         cf_skip("the backend has no debug exits");
+    if (!(caps & SQUIB_CAP_HARDWARE))
+        return;
+    cf_vm(&trial, 1, false, false);
+    CF_LONG(&trial, int3);
+    debug(trial.vcpu, SQUIB_DEBUG_BREAK);
+    if (cf_run(&trial)->kind != SQUIB_EXIT_DEBUG)
+        cf_skip("this processor's int3 cannot be intercepted");
+    cf_free(&trial);
 }
 
 static void send_msi(struct cf *t, uint8_t vector)
@@ -727,7 +741,7 @@ static void warm_and_break(struct cf *t, uint32_t at)
 
 static void bp_warm(struct cf *t)
 {
-    need_debug(t);
+    need_breaks(t);
     cf_vm(t, 1, false, false);
     warm_and_break(t, 0x1b);
     warm_and_break(t, 0x1d);
@@ -747,7 +761,7 @@ static const uint8_t own_handler[] = {
 /* INT3 is the guest's unless asked for, and stays where it is. */
 static void bp_own(struct cf *t)
 {
-    need_debug(t);
+    need_breaks(t);
     cf_vm(t, 1, false, false);
     cf_gate(t, 3, HANDLER, 0);
     CF_PUT(t, HANDLER, own_handler);
@@ -860,7 +874,7 @@ static void bp_smp(struct cf *t)
     unsigned stops = 0;
     pthread_t thread;
 
-    need_debug(t);
+    need_breaks(t);
     cf_vm(t, 2, false, false);
     cf_gate(t, 3, HANDLER, 0);
     CF_PUT(t, HANDLER, second_handler);

@@ -388,10 +388,13 @@ struct sq_x86_det {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
 };
 
-/* Breakpoints (debug.h): bit n stands for DRn. */
+/* The guest's breakpoints, where bit n stands for DRn, and the embedder's
+ * debugger (debug.h). */
 struct sq_x86_debug {
     uint8_t code, data, port; /* enabled as what */
     uint8_t hits;  /* by data and ports, until the instruction's end */
+    uint8_t asked; /* SQUIB_DEBUG_* */
+    bool due;      /* a step is complete; its exit comes next */
     struct sq_tlb_entry aside; /* for the page that an access goes to, */
     size_t aside_k;            /* and where it would be in the TLB */
 };

@@ -37,9 +37,9 @@ enum squib_cap {
     SQUIB_CAP_IRQCHIP = 1 << 1,    /* has local APICs and an I/O APIC,
                                       or a GICv3 */
     SQUIB_CAP_SMP = 1 << 2,        /* more than one vCPU */
-    SQUIB_CAP_DIRTY_LOG = 1 << 3,
-    SQUIB_CAP_IOEVENTFD = 1 << 4,
-    SQUIB_CAP_IRQFD = 1 << 5,
+    SQUIB_CAP_DIRTY_LOG = 1 << 3,  /* squib_vm_dirty_log() */
+    SQUIB_CAP_IOEVENTFD = 1 << 4,  /* the monitor's own use, not public: */
+    SQUIB_CAP_IRQFD = 1 << 5,      /* events and interrupts without an exit */
     SQUIB_CAP_INSN_COUNT = 1 << 6, /* squib_vcpu_insn_count() is exact */
     SQUIB_CAP_DEBUG = 1 << 7,      /* single step, DEBUG exits */
     /* vCPU exits reach the caller. Without it the backend keeps the guest's
@@ -54,9 +54,17 @@ enum squib_cap {
 
 /* Backends in probe order, hardware first. NULL past the end. */
 const struct squib_backend *squib_backend_at(size_t i);
-const char *squib_backend_name(const struct squib_backend *be); /* "kvm" */
-enum squib_arch squib_backend_arch(const struct squib_backend *be);
+
+/* The name that finds it again ("kvm"), and a few words for people ("the
+ * software CPU"). Static storage. */
+const char *squib_backend_name(const struct squib_backend *be);
 const char *squib_backend_summary(const struct squib_backend *be);
+
+/* What its guests are. */
+enum squib_arch squib_backend_arch(const struct squib_backend *be);
+
+/* A mask of enum squib_cap. Constant; a backend that does not pass its
+ * probe has capabilities all the same. */
 uint64_t squib_backend_caps(const struct squib_backend *be);
 
 /* By name, without a probe; NULL if there is none. Beside the backends
@@ -71,16 +79,19 @@ int squib_backend_probe(const struct squib_backend *be,
                         struct squib_error *err);
 
 /* Chooses by name. "auto" takes the first backend that passes its probe.
- * `why` (optional, `why_len` bytes) receives one line for people that says
- * which was taken, why others were not, and what the host keeps from it,
- * such as memory to translate to. Errors: SQUIB_E_NOTFOUND for an
- * unknown name, or the named backend's probe error. */
+ * `why` (optional, `why_len` bytes, cut if need be) receives one line for
+ * people that says which was taken, why others were not, and what the host
+ * keeps from it, such as memory to translate to. Errors, with *out left
+ * alone: SQUIB_E_NOTFOUND for an unknown name, the named backend's probe
+ * error, SQUIB_E_NOSUPPORT if "auto" finds none. */
 int squib_backend_choose(const char *name, const struct squib_backend **out,
                          char *why, size_t why_len, struct squib_error *err);
 
-/* The CPUID leaves that this backend can offer. *n is the room in leaves on
- * entry and their number on return. Errors: SQUIB_E_RANGE if *n is small,
- * SQUIB_E_NOSUPPORT if its guests are not x86-64. */
+/* The CPUID leaves that this backend can offer, for squib_vcpu_set_cpuid()
+ * to be given all or some of. *n is the room in leaves on entry
+ * (SQUIB_X86_CPUID_MAX is enough) and their number on return. Errors:
+ * SQUIB_E_RANGE if *n is small, SQUIB_E_NOSUPPORT if its guests are not
+ * x86-64. */
 int squib_backend_cpuid(const struct squib_backend *be,
                         struct squib_x86_cpuid *leaves, size_t *n,
                         struct squib_error *err);

@@ -3,7 +3,8 @@
  * The life of a virtual machine.
  *
  * Phases are what the monitor distinguishes; wire states are the three
- * words that Firecracker's API knows (GET /, field "state").
+ * words that Firecracker's API knows (GET /, field "state"). Pure functions,
+ * for any thread; what is in a phase, and its lock, is the caller's.
  */
 #ifndef SQUIB_LIFECYCLE_H
 #define SQUIB_LIFECYCLE_H
@@ -38,10 +39,12 @@ enum squib_wire_state {
     SQUIB_WIRE_PAUSED,      /* "Paused" */
 };
 
-/* Names in static storage; "?" for values outside the enum. */
+/* "running", "Running": static storage; "?" for values outside the enum. */
 const char *squib_phase_name(enum squib_phase phase);
-enum squib_wire_state squib_phase_wire(enum squib_phase phase);
 const char *squib_wire_name(enum squib_wire_state wire);
+
+/* What a client is told of a phase; NOT_STARTED for values outside. */
+enum squib_wire_state squib_phase_wire(enum squib_phase phase);
 
 /* Whether the state table allows to go from one phase to the other in one
  * step. The same phase twice is never a step. */

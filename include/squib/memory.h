@@ -6,7 +6,8 @@
  * addresses (GPA), each backed by host memory that it owns. All addresses
  * and lengths are bytes. Ranges start and end on 4096-byte boundaries.
  *
- * Threads: ranges are added before any vCPU of a VM that uses them runs.
+ * Threads: one at a time makes, adds and frees; ranges are added before any
+ * VM that uses them is made.
  * read, write and fill may be called from any thread at any time; against
  * running vCPUs they are as atomic as memcpy(), that is, per byte.
  */
@@ -30,7 +31,9 @@ struct squib_range {
     uint64_t len;
 };
 
-/* What the guest may do with a range. */
+/* What the guest may do with a range; 0: it finds nothing there. Where the
+ * backend knows no difference (kvm, soft), what may be read may be
+ * executed. */
 enum squib_prot {
     SQUIB_PROT_READ = 1,
     SQUIB_PROT_WRITE = 2,
@@ -56,10 +59,10 @@ int squib_memory_add(struct squib_memory *mem, struct squib_range range,
 /* Sum of the lengths of all added ranges, in bytes. */
 uint64_t squib_memory_size(const struct squib_memory *mem);
 
-/* Copies guest memory out or in. The span may cross from one range into an
- * adjacent one. Errors: SQUIB_E_RANGE if any byte is outside (then nothing
- * was copied). Writes by the host ignore guest protection and are recorded
- * in the dirty log. */
+/* Copies `len` bytes of guest memory out or in, or fills them with a byte.
+ * The span may cross from one range into an adjacent one. Errors:
+ * SQUIB_E_RANGE if any byte is outside (then nothing was copied). Writes by
+ * the host ignore guest protection and are recorded in the dirty log. */
 int squib_memory_read(const struct squib_memory *mem, uint64_t gpa, void *dst,
                       size_t len, struct squib_error *err);
 int squib_memory_write(struct squib_memory *mem, uint64_t gpa,

@@ -18,6 +18,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+/* The version of the library that runs, "MAJOR.MINOR.PATCH". Static storage,
+ * any thread. */
 const char *squib_version(void);
 #ifdef __cplusplus
 }

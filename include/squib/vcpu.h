@@ -85,7 +85,8 @@ struct squib_x86_64_state {
     struct squib_x86_table gdt, idt;
     uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0;
     uint64_t dr[4], dr6, dr7;
-    /* SQUIB_STATE_MSRS */
+    /* SQUIB_STATE_MSRS: getting fills in those that the backend keeps,
+     * setting writes those that are here and leaves others alone */
     uint32_t msr_count;
     uint32_t reserved0;
     struct squib_x86_msr msr[SQUIB_X86_MSR_MAX];
@@ -104,12 +105,14 @@ struct squib_x86_64_state {
     uint32_t reserved1;
 };
 
+/* What a vCPU does when it is run. */
 enum squib_x86_run_state {
     SQUIB_X86_RUNNABLE,
     SQUIB_X86_HALTED,
     SQUIB_X86_WAIT_SIPI, /* after INIT: waits for a start-up IPI */
 };
 
+/* Parts of the state, as a mask; arm64's other names are in aarch64.h. */
 enum squib_state_part {
     SQUIB_STATE_REGS = 1,
     SQUIB_STATE_SYSTEM = 2,
@@ -153,18 +156,20 @@ void squib_x86_long_mode(struct squib_x86_64_state *st, uint64_t rip,
 int squib_vcpu_new(struct squib_vm *vm, uint32_t index,
                    struct squib_vcpu **out, struct squib_error *err);
 
-/* Frees a vCPU that is not running. NULL is allowed. */
+/* Frees a vCPU that is not running, on its thread. NULL is allowed. */
 void squib_vcpu_free(struct squib_vcpu *vcpu);
 
 /* Sets the CPUID leaves that the guest sees; before the first run. `n` is
  * at most SQUIB_X86_CPUID_MAX. Without this call the guest sees the
- * backend's own default (squib_backend_cpuid). Errors: SQUIB_E_INVAL,
+ * backend's own default (squib_backend_cpuid). Leaves are copied. Errors:
+ * SQUIB_E_INVAL, SQUIB_E_NOSUPPORT for guests that are not x86-64,
  * SQUIB_E_OS. */
 int squib_vcpu_set_cpuid(struct squib_vcpu *vcpu,
                          const struct squib_x86_cpuid *leaves, size_t n,
                          struct squib_error *err);
 
-/* Runs the guest until it needs the caller. Never returns NULL: what the
+/* Runs the guest until it needs the caller; blocks, on the vCPU's thread.
+ * The exit belongs to the vCPU (exit.h). Never returns NULL: what the
  * backend cannot handle comes as INTERNAL_ERROR. */
 struct squib_exit *squib_vcpu_run(struct squib_vcpu *vcpu);
 
@@ -174,12 +179,16 @@ struct squib_exit *squib_vcpu_run(struct squib_vcpu *vcpu);
 void squib_vcpu_cancel(struct squib_vcpu *vcpu);
 
 /* After WFI, WFE or HLT: blocks until the vCPU has an interrupt, the
- * deadline passed or cancel was called. May return early for no reason. */
+ * deadline (CLOCK_MONOTONIC, or SQUIB_DEADLINE_NONE) passed or cancel was
+ * called. May return early for no reason. On the vCPU's thread. */
 void squib_vcpu_park(struct squib_vcpu *vcpu, uint64_t deadline_ns);
 
-/* Reads or writes the chosen parts (SQUIB_STATE_* mask) of the state. Not
- * while running, and not between an MMIO or PIO read and the run that takes
- * its answer. set checks what the architecture forbids: SQUIB_E_INVAL. */
+/* Reads or writes the chosen parts (SQUIB_STATE_* mask) of the state; the
+ * others stay as they are. On the vCPU's thread, not while running, and not
+ * between an MMIO or PIO read and the run that takes its answer. Errors:
+ * SQUIB_E_INVAL for what the architecture forbids, SQUIB_E_NOSUPPORT for
+ * guests of another architecture, SQUIB_E_OS; after an error of set, the
+ * chosen parts may be half set. */
 int squib_vcpu_get_state(struct squib_vcpu *vcpu, uint32_t parts,
                          struct squib_x86_64_state *st,
                          struct squib_error *err);
@@ -196,7 +205,17 @@ int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
                            const struct squib_aarch64_state *st,
                            struct squib_error *err);
 
-/* What a debugger asks for; both may be set, 0 is none. */
+/* What a debugger asks for; both may be set, 0 is none.
+ *
+ * A step is an instruction, one turn of an instruction that repeats (REP),
+ * or the way into the handler of an exception or interrupt. Its DEBUG exit
+ * follows the exits that the instruction itself makes (MMIO, PIO, HYPERCALL)
+ * and comes before those of a vCPU that sleeps behind it (HLT, WFI). With
+ * BREAK a breakpoint instruction exits each time that it is about to be
+ * executed; to get past it the caller writes the guest's own instruction
+ * back (squib_memory_write), steps and writes it again, or asks for steps
+ * alone, which execute it. docs/backends.md has what differs where the
+ * processor makes the steps. */
 enum squib_debug_flag {
     SQUIB_DEBUG_STEP = 1,  /* a DEBUG exit after every instruction */
     SQUIB_DEBUG_BREAK = 2, /* one before a breakpoint instruction (int3,

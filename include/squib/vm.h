@@ -2,6 +2,9 @@
 /*
  * A virtual machine as the backend sees it: memory, vCPUs, interrupts. (The
  * whole machine with kernel and devices is built above this.)
+ *
+ * Calls on one VM are made by one thread at a time, but for those that say
+ * "any thread". Every gpa is a guest-physical address in bytes.
  */
 #ifndef SQUIB_VM_H
 #define SQUIB_VM_H
@@ -50,9 +53,14 @@ int squib_vm_new(const struct squib_backend *be,
 void squib_vm_free(struct squib_vm *vm);
 
 /* Maps host memory [hva, hva + len) at gpa. The caller keeps it alive until
- * unmap or free. Page-aligned, no overlap with anything mapped. unmap and
- * protect take exactly a range that was mapped. No vCPU may run, except
- * beside protect: an access meanwhile is by the old or by the new rights. */
+ * unmap or free. Page-aligned, no overlap with anything mapped; `prot` is a
+ * mask of SQUIB_PROT_*. unmap and protect take exactly a range that was
+ * mapped. No vCPU may run, except beside protect: an access meanwhile is by
+ * the old or by the new rights. squib_memory_read() and its like know only
+ * ranges of the VM's squib_memory. Errors: SQUIB_E_INVAL (alignment, length,
+ * an end above 2^52), SQUIB_E_RANGE (overlap; nothing mapped so; no room for
+ * one more), SQUIB_E_NOSUPPORT (rights that the backend does not know, such
+ * as to write but not to read), SQUIB_E_NOMEM, SQUIB_E_OS. */
 int squib_vm_map(struct squib_vm *vm, struct squib_range range, void *hva,
                  uint32_t prot, struct squib_error *err);
 int squib_vm_unmap(struct squib_vm *vm, struct squib_range range,
@@ -69,13 +77,15 @@ int squib_vm_irq(struct squib_vm *vm, uint32_t gsi, bool level,
 
 /* Delivers a message-signalled interrupt: on x86-64 as SDM vol. 3, 11.11; on
  * arm64 gpa is gic.msi_gpa + SQUIB_AARCH64_MSI_SETSPI and data the INTID of
- * one of the SPIs that are reserved for it. Any thread. */
+ * one of the SPIs that are reserved for it. Any thread. Errors:
+ * SQUIB_E_INVAL, SQUIB_E_STATE without irqchip, SQUIB_E_OS. */
 int squib_vm_msi(struct squib_vm *vm, uint64_t gpa, uint32_t data,
                  struct squib_error *err);
 
 /* Moves the dirty log of a mapped range into `bitmap` (one bit a 4 KiB
- * page, lowest page in bit 0 of bitmap[0]) and clears it. May over-report.
- * No vCPU may run. Errors: SQUIB_E_STATE if not enabled, SQUIB_E_RANGE. */
+ * page, lowest page in bit 0 of bitmap[0]; whole 64-bit words) and clears
+ * it. May over-report. No vCPU may run. Errors: SQUIB_E_STATE if not
+ * enabled, SQUIB_E_RANGE. */
 int squib_vm_dirty_log(struct squib_vm *vm, struct squib_range range,
                        uint64_t *bitmap, struct squib_error *err);
 

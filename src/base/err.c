@@ -44,17 +44,18 @@ int sq_err_os(struct squib_error *err, int code, int os_errno,
               const char *fmt, ...)
 {
     if (err) {
+        char text[sizeof(err->text)];
+        size_t fact;
         va_list ap;
-        size_t n;
 
         err->code = code;
         err->os_errno = os_errno;
         va_start(ap, fmt);
-        vsnprintf(err->text, sizeof(err->text), fmt, ap);
+        vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
-        n = strlen(err->text);
-        snprintf(err->text + n, sizeof(err->text) - n, ": %s",
-                 strerror(os_errno));
+        fact = strcspn(text, "\n");
+        snprintf(err->text, sizeof(err->text), "%.*s: %s%s", (int)fact, text,
+                 strerror(os_errno), text + fact);
     }
     return code;
 }

@@ -11,7 +11,7 @@ int sq_err_set(struct squib_error *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The same for a failed system call: code is `code`, os_errno is kept and
- * ": " + strerror(os_errno) is appended to the text. */
+ * ": " + strerror(os_errno) is appended to the fact, before a remedy. */
 int sq_err_os(struct squib_error *err, int code, int os_errno,
               const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 

@@ -75,6 +75,7 @@ int sq_verb_doctor(int argc, char *argv[])
                  argv[end.rest]);
     if (err.text[0]) {
         sq_say_error(&err);
+        sq_print("  do: squib help doctor\n");
         return SQ_STATUS_USAGE;
     }
     if (o.help) {

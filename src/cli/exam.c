@@ -4,10 +4,12 @@
  * kvm-unit-tests, on a machine with the test device. Its serial output is
  * on stdout; it ends with a status of its own.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <squib/squib.h>
 
@@ -94,6 +96,9 @@ static int parse(struct exam *x, int argc, char *argv[],
         return rc;
     if (end.rest >= argc)
         return sq_err_set(err, SQUIB_E_INVAL, "exam: which program?");
+    if (access(argv[end.rest], R_OK) != 0)
+        return sq_err_os(err, SQUIB_E_NOTFOUND, errno, "exam: %.150s",
+                         argv[end.rest]);
     rc = sq_spec_set(s->kernel, sizeof(s->kernel), "the program",
                      argv[end.rest], err);
     if (!rc)

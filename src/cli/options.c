@@ -10,6 +10,9 @@
 #include "base/err.h"
 #include "base/util.h"
 
+#define HELP_COLUMN 27 /* where the words about an option begin */
+#define HELP_WIDTH 79
+
 static const struct sq_option *find_name(const struct sq_option *table,
                                          size_t count, const char *name,
                                          size_t len)
@@ -120,6 +123,25 @@ int sq_options_parse(const struct sq_option *table, size_t count, int argc,
     return 0;
 }
 
+/* Words beside an option that ends at column `at`, or below a long one. */
+static void put_wrapped(const char *text, int at, FILE *out)
+{
+    bool fits = at < HELP_COLUMN;
+
+    if (fits)
+        at += fprintf(out, "%*s", HELP_COLUMN - at, "");
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+
+        if (!fits || at + 1 + len > HELP_WIDTH)
+            at = fprintf(out, "\n%*s", HELP_COLUMN, "") - 1;
+        fits = true;
+        at += fprintf(out, " %.*s", len, text);
+        text += len + strspn(text + len, " ");
+    }
+    fputc('\n', out);
+}
+
 void sq_options_help(const struct sq_option *table, size_t count, FILE *out)
 {
     for (size_t i = 0; i < count; i++) {
@@ -131,7 +153,7 @@ void sq_options_help(const struct sq_option *table, size_t count, FILE *out)
         snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
                  o->letter ? o->letter : ' ', o->letter ? ", " : "  ",
                  o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-        fprintf(out, "  %-24s  %s\n", left, o->help);
+        put_wrapped(o->help, fprintf(out, "  %s", left), out);
     }
 }
 

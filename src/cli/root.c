@@ -68,8 +68,11 @@ int sq_root_find_busybox(const struct sq_guest_arch *guest,
 
     if (env && env[0]) {
         if (!is_static_program(guest, env))
-            return sq_err_set(err, SQUIB_E_NOTFOUND, "%s (SQUIB_BUSYBOX) is "
-                              "not a static %s program", env, guest->name);
+            return sq_err_set(err, SQUIB_E_NOTFOUND, "$SQUIB_BUSYBOX, "
+                              "%.100s, %s\n  do: unset it, or name a static "
+                              "busybox for %s", env,
+                              access(env, F_OK) != 0 ? "does not exist"
+                              : "is not a static program", guest->name);
         return sq_path_format(path, err, "%s", env);
     }
     for (size_t i = 0; i < SQ_ARRAY_LEN(places); i++)
@@ -109,8 +112,8 @@ const char *sq_root_identify(const char *path, struct squib_error *err)
         sq_err_set(err, SQUIB_E_NOSUPPORT, "the root %s is a tar archive\n"
                    "  do: unpack it into a directory and give that", path);
     else
-        sq_err_set(err, SQUIB_E_FORMAT, "the root %s is %s; known are ext4, "
-                   "erofs and squashfs images, and directories", path,
+        sq_err_set(err, SQUIB_E_FORMAT, "the root %s is %s\n  do: give a "
+                   "directory, or an ext4, EROFS or squashfs image", path,
                    n <= 0 ? "empty" : "no file system image");
     return NULL;
 }

@@ -49,7 +49,8 @@ static const struct sq_option table[] = {
      O_CONSOLE},
     {0, "timeout", "TIME", "stop after this time (30s, 5m), status 124",
      O_TIMEOUT},
-    {0, "backend", "NAME", "auto, kvm or soft (default auto)", O_BACKEND},
+    {0, "backend", "NAME", "what runs the guest's code, like kvm or soft "
+     "(default auto)", O_BACKEND},
     {0, "deterministic", NULL, "time is the count of the guest's "
      "instructions: runs repeat exactly (backend soft, 1 CPU)",
      O_DETERMINISTIC},
@@ -124,6 +125,7 @@ static int take_disk(struct sq_run_options *o, const char *value,
 {
     struct sq_run_disk *d = &o->disk[o->disk_count];
     size_t len = strlen(value);
+    int e;
 
     if (o->disk_count == SQ_RUN_DISKS_MAX)
         return sq_err_set(err, SQUIB_E_INVAL, "--disk: at most %d are "
@@ -136,12 +138,16 @@ static int take_disk(struct sq_run_options *o, const char *value,
     memcpy(d->path, value, len);
     d->path[len] = '\0';
     o->disk_count++;
-    if (access(d->path, d->read_only ? R_OK : R_OK | W_OK) != 0)
-        return sq_err_set(err, SQUIB_E_OS, "--disk %.150s: %s\n  do: give a "
-                          "disk image that can be %s", d->path,
-                          strerror(errno), d->read_only
-                          ? "read" : "written, or FILE:ro");
-    return 0;
+    if (access(d->path, d->read_only ? R_OK : R_OK | W_OK) == 0)
+        return 0;
+    e = errno;
+    return sq_err_set(err, SQUIB_E_OS, "--disk %.150s: %s\n  do: %s", d->path,
+                      strerror(e),
+                      e == ENOENT ? "make the image (truncate -s 1G FILE)"
+                      : d->read_only
+                          ? "give a disk image that can be read"
+                          : "give a disk image that can be written, or "
+                            "FILE:ro");
 }
 
 static int check_hostname(const char *name, struct squib_error *err)

@@ -13,7 +13,7 @@ const struct sq_option sq_serve_flags[] = {
     ROW(API_SOCK, "api-sock", "PATH",
         "the API's socket [default: /run/firecracker.socket]"),
     ROW(BACKEND, "backend", "NAME",
-        "auto, kvm or soft; squib's own flag (also: $SQUIB_BACKEND)"),
+        "like kvm or soft; squib's own flag (also: $SQUIB_BACKEND)"),
     ROW(BOOT_TIMER, "boot-timer", NULL,
         "a device that logs when the guest says it has booted"),
     ROW(CONFIG_FILE, "config-file", "PATH",

@@ -129,11 +129,27 @@ const struct squib_backend *squib_backend_find(const char *name)
     return be;
 }
 
+/* Whether the name is be's with something behind a comma. */
+static bool has_settings(const char *name, const struct squib_backend *be)
+{
+    size_t len = strlen(be->name);
+
+    return be->variants && strncmp(name, be->name, len) == 0 &&
+           name[len] == ',';
+}
+
+static size_t list_name(char *list, size_t cap, size_t used, const char *name)
+{
+    if (used < cap)
+        used += (size_t)snprintf(list + used, cap - used, " %s", name);
+    return used;
+}
+
 static int choose_named(const char *name, const struct squib_backend **out,
                         struct squib_error *err)
 {
     const struct squib_backend *be = squib_backend_find(name);
-    char known[128] = "";
+    char known[160] = "";
     size_t used = 0;
 
     if (be) {
@@ -144,12 +160,16 @@ static int choose_named(const char *name, const struct squib_backend **out,
         return rc;
     }
     for (size_t i = 0; sq_backends[i]; i++) {
-        if (used < sizeof(known))
-            used += (size_t)snprintf(known + used, sizeof(known) - used,
-                                     " %s", sq_backends[i]->name);
+        be = sq_backends[i];
+        used = list_name(known, sizeof(known), used, be->name);
+        /* A setting that is not there: one of each that are. */
+        for (size_t k = 0; has_settings(name, be) && be->variants[k]; k++)
+            if (!strchr(strchr(be->variants[k]->name, ',') + 1, ','))
+                used = list_name(known, sizeof(known), used,
+                                 be->variants[k]->name);
     }
     return sq_err_set(err, SQUIB_E_NOTFOUND,
-                      "there is no backend '%s'\n  do: choose one of: "
+                      "there is no backend '%.40s'\n  do: choose one of: "
                       "auto%s", name, known);
 }
 

@@ -380,11 +380,11 @@ static int mem_make(struct sq_devices *devices,
     };
     struct squib_range region = {config.gpa,
                                  (uint64_t)sizes->total_mib << 20};
+    uint64_t end = devices->layout->gpa_end;
     int rc;
 
     (void)i;
-    if (region.gpa > SQ_X86_GPA_END || region.len > SQ_X86_GPA_END -
-                                                        region.gpa)
+    if (region.gpa > end || region.len > end - region.gpa)
         return sq_err_set(err, SQUIB_E_RANGE, "memory hotplug: no address "
                           "space is left for %u MiB", sizes->total_mib);
     rc = reserve_windows(env, region, sq_virtio_mem_window_len(sizes), err);
@@ -468,6 +468,10 @@ static void free_slots(void *ctx)
 {
     struct sq_devices *devices = ctx;
 
+    /* Those last whose memory the others may yet be transferring to. */
+    for (size_t n = devices->slot_count; n-- > 0;)
+        if (devices->slot[n]->ops->id != SQ_VIRTIO_ID_PMEM)
+            free_slot(devices, n);
     while (devices->slot_count)
         free_slot(devices, devices->slot_count - 1);
     if (devices->pci)
@@ -540,7 +544,7 @@ static int add_mmio(struct sq_devices *devices,
 {
     size_t n = devices->slot_count;
     const struct sq_machine_layout *layout = devices->layout;
-    struct sq_device_place *where = &devices->where[n];
+    struct sq_boot_device *where = &devices->where[n];
     struct sq_virtio_mmio_config config = {
         .dev = dev,
         .mem = env->mem,
@@ -552,7 +556,8 @@ static int add_mmio(struct sq_devices *devices,
     if (n == layout->virtio_max) {
         dev->ops->free(dev);
         return sq_err_set(err, SQUIB_E_INVAL, "at most %zu virtio devices "
-                          "are possible", n);
+                          "are possible\n  do: take fewer, or put them on a "
+                          "PCI bus (--pci, --enable-pci)", n);
     }
     where->gpa = layout->virtio_gpa + n * layout->virtio_step;
     where->len = SQ_VIRTIO_MMIO_LEN;
@@ -710,6 +715,18 @@ int sq_devices_plug(struct sq_devices *devices,
     return rc;
 }
 
+/* The machine is paused, so that no request of the driver is under way; what
+ * stays are rings, which a driver may have put there. */
+static void lose_memory_of(struct sq_devices *devices,
+                           struct sq_virtio_device *dev)
+{
+    struct sq_virtio_pmem_region r = sq_virtio_pmem_region(dev);
+
+    for (size_t i = 0; i < devices->slot_count; i++)
+        if (devices->slot[i] != dev)
+            sq_virtio_lose_memory(devices->slot[i], r.range);
+}
+
 void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n)
 {
     size_t i = 0;
@@ -719,6 +736,8 @@ void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n)
             break;
     if (!devices->pci || i == devices->slot_count)
         return;
+    if (id == SQ_VIRTIO_ID_PMEM)
+        lose_memory_of(devices, devices->slot[i]);
     free_slot(devices, i);
     if (id != SQ_VIRTIO_ID_NET)
         return;

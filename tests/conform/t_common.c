@@ -38,6 +38,29 @@ static void vcpus_32(struct cf *t)
     cf_free(t);
 }
 
+/* An optional operation is there exactly when its bit is. */
+static void caps_match_tables(struct cf *t)
+{
+    uint64_t caps = squib_backend_caps(t->be);
+
+    cf_vm(t, 1, false, false);
+#define CF_MATCH(ops, op, cap)                                             \
+    do {                                                                   \
+        if (((ops)->op != NULL) != ((caps & (cap)) != 0))                  \
+            CF_FAIL("%s without its operation, or %s without its bit",    \
+                    #cap, #op);                                            \
+    } while (0)
+    CF_MATCH(t->vm->ops, irq, SQUIB_CAP_IRQCHIP);
+    CF_MATCH(t->vm->ops, msi, SQUIB_CAP_IRQCHIP);
+    CF_MATCH(t->vm->ops, dirty_log, SQUIB_CAP_DIRTY_LOG);
+    CF_MATCH(t->vm->ops, ioeventfd, SQUIB_CAP_IOEVENTFD);
+    CF_MATCH(t->vm->ops, irqfd, SQUIB_CAP_IRQFD);
+    CF_MATCH(t->vcpu->ops, debug, SQUIB_CAP_DEBUG);
+    CF_MATCH(t->vcpu->ops, insn_count, SQUIB_CAP_INSN_COUNT);
+#undef CF_MATCH
+    cf_free(t);
+}
+
 static void create_free(struct cf *t)
 {
     for (int i = 0; i < 5; i++) {
@@ -112,6 +135,7 @@ static void map_refused(struct cf *t)
 const struct cf_test cf_tests_common[] = {
     {"park_ends", park_ends, 0},
     {"vcpus_32", vcpus_32, 0},
+    {"caps_match_tables", caps_match_tables, 0},
     {"create_free", create_free, 0},
     {"create_refused", create_refused, 0},
     {"vcpu_twice_refused", vcpu_twice_refused, CF_EXEC},

@@ -210,7 +210,8 @@ int sq_net_stream_connect(const char *path, struct sq_net_backend **out,
         rc = sq_err_os(err, errno == ENOENT || errno == ECONNREFUSED
                                 ? SQUIB_E_NOTFOUND
                                 : SQUIB_E_OS, errno,
-                       "cannot connect to the network at %s", path);
+                       "cannot connect to the network at %s\n  do: start "
+                       "what listens there first (passt, gvproxy)", path);
     else
         rc = sq_net_stream_new(fd, 0, out, err);
     if (rc)

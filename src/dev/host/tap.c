@@ -98,7 +98,7 @@ static int cannot_open_tun(int e, struct squib_error *err)
     if (e == ENOENT || e == ENODEV || e == ENXIO)
         return sq_err_os(err, SQUIB_E_NOSUPPORT, e,
                          "taps need /dev/net/tun\n  do: modprobe tun, or "
-                         "take a user-mode network; the kernel says");
+                         "take a user-mode network");
     return sq_err_os(err, SQUIB_E_OS, e, "cannot open /dev/net/tun");
 }
 
@@ -109,20 +109,19 @@ static int cannot_attach(const char *name, bool exists, int e,
         return sq_err_os(err, SQUIB_E_NOTFOUND, e,
                          "there is no tap %s, and making one needs "
                          "privileges\n  do: sudo ip tuntap add %s mode tap "
-                         "user $USER; the kernel says", name, name);
+                         "user $USER", name, name);
     if (e == EPERM)
         return sq_err_os(err, SQUIB_E_OS, e,
                          "tap %s belongs to another user\n  do: as root, "
                          "delete it and ip tuntap add %s mode tap user "
-                         "$USER; the kernel says", name, name);
+                         "$USER", name, name);
     if (e == EBUSY)
         return sq_err_os(err, SQUIB_E_OS, e,
                          "tap %s is in use by another program", name);
     if (e == EINVAL)
         return sq_err_os(err, SQUIB_E_INVAL, e,
                          "%s is not a plain tap interface\n  do: ip tuntap "
-                         "add NAME mode tap, without multi_queue; the "
-                         "kernel says", name);
+                         "add NAME mode tap, without multi_queue", name);
     return sq_err_os(err, SQUIB_E_OS, e, "cannot attach to tap %s", name);
 }
 
@@ -160,7 +159,7 @@ int sq_tap_open(const char *name, enum sq_tap_missing missing,
     if (!exists && missing == SQ_TAP_REFUSE)
         return sq_err_os(err, SQUIB_E_NOTFOUND, ENODEV,
                          "there is no tap %s\n  do: sudo ip tuntap add %s "
-                         "mode tap user $USER; the kernel says", name, name);
+                         "mode tap user $USER", name, name);
     fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return cannot_open_tun(errno, err);

@@ -95,7 +95,7 @@ int sq_pci_plug(struct sq_pci_bus *bus, struct sq_pci_function *fn,
     if (tries)
         return (int)n;
     return sq_err_set(err, SQUIB_E_RANGE, "all %u places on the PCI bus are "
-                      "taken\n  do: unplug a device first",
+                      "taken\n  do: take fewer, or unplug one first",
                       SQ_PCI_SLOTS - 1);
 }
 

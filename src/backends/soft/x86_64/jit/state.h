@@ -16,7 +16,7 @@ struct sq_jit_site { /* does not change once its translation is in use */
     struct sq_x86_block *block;
     sq_x86_exec *exec; /* of the instruction, where the block may be cut */
     uint32_t op;   /* offset in the code of what follows the check, with R9 */
-                   /* a host pointer */
+                   /* the guest address and R10 its way to the host's */
     uint32_t done; /* of what follows the instruction */
     int32_t pop; /* a jump by R9: what it adds to RSP */
     uint8_t index;  /* of the instruction in the block */
@@ -96,6 +96,9 @@ static inline unsigned sq_jit_host(unsigned g)
 
 /* Emits what all blocks share; called with empty code memory. (stubs.c) */
 void sq_jit_emit_stubs(struct sq_jit *j);
+/* Jumps to R9 if way 0 or 1 of the jump cache has it; goes on behind with R9
+ * unchanged if not. R10 and flags are lost. */
+void sq_jit_emit_probe(struct sq_emit *e, unsigned host, unsigned way);
 
 /* Translates b for user or kernel mode; b->jit[user] is set, or marked as
  * not to be tried again. False: there is no room. The caller has the lock.
@@ -108,7 +111,7 @@ bool sq_jit_translate(struct sq_x86_cpu *c, struct sq_x86_block *b,
 uint16_t sq_jit_flags_needed(struct sq_x86_cpu *c, struct sq_x86_block *b,
                              const uint8_t *page, unsigned off);
 
-/* Slow paths: return where translated code goes on. (slow.c) */
+/* Slow paths: return where translated code goes on. (run.c) */
 const void *sq_jit_slow(struct sq_x86_cpu *c, uint32_t site, uint64_t gva);
 const void *sq_jit_interp(struct sq_x86_cpu *c, uint32_t site);
 /* A jump to gva that the jump cache does not have. */

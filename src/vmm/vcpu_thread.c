@@ -94,6 +94,22 @@ static int create(struct sq_vcpu_thread *t, struct squib_vcpu **out,
     return 0;
 }
 
+/* Others send interrupts to a vCPU for as long as they run: none is freed
+ * before all have left the guest for good. They do: whoever leaves has
+ * stopped the machine. */
+static void leave(struct sq_vcpu_thread *t)
+{
+    struct sq_vcpus *set = t->set;
+
+    pthread_mutex_lock(&set->lock);
+    t->vcpu = NULL; /* from here on nobody cancels it */
+    set->left++;
+    pthread_cond_broadcast(&set->changed);
+    while (set->left < set->made)
+        pthread_cond_wait(&set->changed, &set->lock);
+    pthread_mutex_unlock(&set->lock);
+}
+
 static void *thread_main(void *arg)
 {
     struct sq_vcpu_thread *t = arg;
@@ -106,6 +122,7 @@ static void *thread_main(void *arg)
     if (create(t, &vcpu, &err) == 0) {
         pthread_mutex_lock(&set->lock);
         t->vcpu = vcpu;
+        set->made++;
         pthread_mutex_unlock(&set->lock);
         if (sq_vcpus_obey(set, t->index)) {
             sq_dispatch_run(&set->config.dispatch[t->index], vcpu,
@@ -113,10 +130,8 @@ static void *thread_main(void *arg)
             if (vcpu->ops->summary)
                 vcpu->ops->summary(vcpu, t->summary, sizeof(t->summary));
         }
+        leave(t);
     }
-    pthread_mutex_lock(&set->lock);
-    t->vcpu = NULL; /* from here on nobody cancels it */
-    pthread_mutex_unlock(&set->lock);
     squib_vcpu_free(vcpu);
     pthread_mutex_lock(&set->lock);
     t->err = err;

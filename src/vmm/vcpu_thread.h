@@ -77,7 +77,8 @@ struct sq_vcpus {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a status or the command */
     _Atomic int command;    /* enum sq_vcpu_command; written under lock */
-    uint32_t ended;         /* threads past their loop; under lock */
+    uint32_t made, left;    /* vCPUs created; past their loop; under lock */
+    uint32_t ended;         /* threads that are done; under lock */
     struct sq_vcpu_thread thread[SQUIB_VCPUS_MAX];
 };
 

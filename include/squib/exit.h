@@ -84,10 +84,12 @@ struct squib_exit_idle {
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; SQUIB_DEADLINE_NONE */
 };
 
-/* A breakpoint, watchpoint or single step that the debugger asked for. */
+/* A breakpoint or single step that the debugger asked for
+ * (squib_vcpu_debug()). */
 struct squib_exit_debug {
-    uint64_t pc;
-    uint64_t syndrome; /* x86: DR6 bits; arm64: ESR */
+    uint64_t pc; /* what is executed next; x86: with the base of CS */
+    uint64_t syndrome; /* x86: DR6, with BS (0x4000) after a step; arm64:
+                          ESR */
 };
 
 /* The backend cannot go on. `text` is for people and lives in static

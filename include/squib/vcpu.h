@@ -205,7 +205,17 @@ int squib_vcpu_set_aarch64(struct squib_vcpu *vcpu, uint32_t parts,
                            const struct squib_aarch64_state *st,
                            struct squib_error *err);
 
-/* What a debugger asks for; both may be set, 0 is none. */
+/* What a debugger asks for; both may be set, 0 is none.
+ *
+ * A step is an instruction, one turn of an instruction that repeats (REP),
+ * or the way into the handler of an exception or interrupt. Its DEBUG exit
+ * follows the exits that the instruction itself makes (MMIO, PIO, HYPERCALL)
+ * and comes before those of a vCPU that sleeps behind it (HLT, WFI). With
+ * BREAK a breakpoint instruction exits each time that it is about to be
+ * executed; to get past it the caller writes the guest's own instruction
+ * back (squib_memory_write), steps and writes it again, or asks for steps
+ * alone, which execute it. docs/backends.md has what differs where the
+ * processor makes the steps. */
 enum squib_debug_flag {
     SQUIB_DEBUG_STEP = 1,  /* a DEBUG exit after every instruction */
     SQUIB_DEBUG_BREAK = 2, /* one before a breakpoint instruction (int3,

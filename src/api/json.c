@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* memmem */
 #include "api/json.h"
 
 #include <inttypes.h>
@@ -14,9 +15,11 @@ static uint64_t max_of(unsigned width)
 }
 
 /* jansson has no integers of 2^63 and more. They become strings with a byte
- * in front that no other string of a body may start with. */
+ * in front that no other string of a body may start with: a text in which
+ * one does is refused. */
 #define BIG '\001'
 #define BIG_ESCAPED "\\u0001"
+#define BIG_START "\"" BIG_ESCAPED
 
 static bool is_big(const json_t *v)
 {
@@ -35,7 +38,7 @@ json_t *sq_json_uint(uint64_t v)
 
 char *sq_json_text(const json_t *tree)
 {
-    static const char mark[] = "\"" BIG_ESCAPED;
+    static const char mark[] = BIG_START;
     char *text = json_dumps(tree, JSON_COMPACT);
     char *out = text, *from = text;
 
@@ -312,8 +315,7 @@ static char *mark_big(const char *text, size_t len, bool as_real,
                           : big_len(text + i, len - i);
         if (big) {
             n += (size_t)snprintf(out + n, 2 * len + 1 - n,
-                                  as_real ? "%.*s.0"
-                                          : "\"" BIG_ESCAPED "%.*s\"",
+                                  as_real ? "%.*s.0" : BIG_START "%.*s\"",
                                   (int)big, text + i);
             i += big - 1;
             continue;
@@ -361,8 +363,10 @@ json_t *sq_json_read(const struct sq_json_schema *schema, const char *text,
                      char error[SQ_JSON_ERROR_MAX])
 {
     json_error_t where = {0};
-    json_t *tree = parse(text, text_len, JSON_REJECT_DUPLICATES, &where);
+    json_t *tree = NULL;
 
+    if (!memmem(text, text_len, BIG_START, strlen(BIG_START)))
+        tree = parse(text, text_len, JSON_REJECT_DUPLICATES, &where);
     if (!tree && json_error_code(&where) == json_error_numeric_overflow)
         tree = parse_big(text, text_len, false, JSON_REJECT_DUPLICATES,
                          &where);

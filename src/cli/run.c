@@ -311,7 +311,7 @@ static int make_machine(struct run *r, struct sq_guest_boot *boot,
                         struct squib_error *err)
 {
     struct sq_vm_spec *spec = calloc(1, sizeof(*spec));
-    struct sq_machine_blob initrd;
+    struct sq_boot_blob initrd;
     struct sq_vmm_env env = {
         .backend = r->backend,
         .poller = r->poller,

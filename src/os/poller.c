@@ -234,13 +234,14 @@ void sq_poller_unpost(struct sq_poller *p, struct sq_work *w)
 static void run_work(struct sq_poller *p)
 {
     /* One at a time from the shared list, so that unpost() by a callback
-     * always finds what has not run yet. New posts run next round. */
-    struct sq_work *last;
+     * always finds what has not run yet. No more than were there: work that
+     * posts itself lets the rest of the loop have its turn. */
+    size_t left = 0;
 
     pthread_mutex_lock(&p->lock);
-    last = p->work ? SQ_CONTAINER_OF(p->work_tail, struct sq_work, next)
-                   : NULL;
-    while (p->work) {
+    for (const struct sq_work *w = p->work; w; w = w->next)
+        left++;
+    while (p->work && left--) {
         struct sq_work *w = p->work;
 
         p->work = w->next;
@@ -250,8 +251,6 @@ static void run_work(struct sq_poller *p)
         pthread_mutex_unlock(&p->lock);
         w->fn(w->ctx);
         pthread_mutex_lock(&p->lock);
-        if (w == last)
-            break;
     }
     if (p->work)
         sq_wake_signal(&p->wake);

@@ -18,7 +18,8 @@ enum sq_shm_pages {
 };
 
 /* Zeroed shareable memory of no name, that costs nothing until it is
- * touched: *fd can be mapped by others, too. The caller unmaps and closes. */
+ * touched: *fd can be mapped by others, too, who cannot change its length
+ * where the host has means against that. The caller unmaps and closes. */
 int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva);
 
 /* Copies to [off, off + len), cheaper than through hva where nothing has been

@@ -468,6 +468,10 @@ static void free_slots(void *ctx)
 {
     struct sq_devices *devices = ctx;
 
+    /* Those last whose memory the others may yet be transferring to. */
+    for (size_t n = devices->slot_count; n-- > 0;)
+        if (devices->slot[n]->ops->id != SQ_VIRTIO_ID_PMEM)
+            free_slot(devices, n);
     while (devices->slot_count)
         free_slot(devices, devices->slot_count - 1);
     if (devices->pci)
@@ -540,7 +544,7 @@ static int add_mmio(struct sq_devices *devices,
 {
     size_t n = devices->slot_count;
     const struct sq_machine_layout *layout = devices->layout;
-    struct sq_device_place *where = &devices->where[n];
+    struct sq_boot_device *where = &devices->where[n];
     struct sq_virtio_mmio_config config = {
         .dev = dev,
         .mem = env->mem,
@@ -711,6 +715,18 @@ int sq_devices_plug(struct sq_devices *devices,
     return rc;
 }
 
+/* The machine is paused, so that no request of the driver is under way; what
+ * stays are rings, which a driver may have put there. */
+static void lose_memory_of(struct sq_devices *devices,
+                           struct sq_virtio_device *dev)
+{
+    struct sq_virtio_pmem_region r = sq_virtio_pmem_region(dev);
+
+    for (size_t i = 0; i < devices->slot_count; i++)
+        if (devices->slot[i] != dev)
+            sq_virtio_lose_memory(devices->slot[i], r.range);
+}
+
 void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n)
 {
     size_t i = 0;
@@ -720,6 +736,8 @@ void sq_devices_unplug(struct sq_devices *devices, uint32_t id, uint32_t n)
             break;
     if (!devices->pci || i == devices->slot_count)
         return;
+    if (id == SQ_VIRTIO_ID_PMEM)
+        lose_memory_of(devices, devices->slot[i]);
     free_slot(devices, i);
     if (id != SQ_VIRTIO_ID_NET)
         return;

@@ -12,6 +12,7 @@
 #include <squib/error.h>
 #include <squib/vm.h>
 
+#include "arch/bootparts.h"
 #include "dev/bus.h"
 #include "dev/host/vsock_unix.h"
 #include "dev/legacy/legacy.h"
@@ -50,13 +51,6 @@ struct sq_machine_layout {
 
 struct sq_machine_ops; /* vmm/machine.h */
 
-/* A virtio-mmio slot as the guest's tables describe it. */
-struct sq_device_place {
-    uint64_t gpa;
-    uint32_t len;
-    uint32_t irq; /* edge-triggered */
-};
-
 struct sq_devices {
     struct sq_bus mmio, pio;
     /* arm64 machines have its serial port alone, and the clock beside. */
@@ -69,7 +63,7 @@ struct sq_devices {
     struct sq_virtio_device *slot[SQ_PCI_SLOTS];
     size_t slot_count;
     /* Without PCI: the same slots as the guest's tables describe them. */
-    struct sq_device_place where[SQ_DEVICES_VIRTIO_MAX];
+    struct sq_boot_device where[SQ_DEVICES_VIRTIO_MAX];
     bool pci;
     struct sq_pci_bus pci_bus;
     struct sq_msi_frame msi_frame; /* with PCI; arm64 */

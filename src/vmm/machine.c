@@ -54,7 +54,7 @@ static int map_file(const char *path, void **data, size_t *len,
 
 int sq_machine_initrd_open(struct sq_machine_initrd *initrd,
                            const struct sq_vm_spec *spec,
-                           const struct sq_machine_blob *blobs,
+                           const struct sq_boot_blob *blobs,
                            size_t blob_count, struct squib_error *err)
 {
     int rc = 0;
@@ -63,7 +63,7 @@ int sq_machine_initrd_open(struct sq_machine_initrd *initrd,
     if (spec->initrd[0]) {
         rc = map_file(spec->initrd, &initrd->map, &initrd->map_len, err);
         if (!rc)
-            initrd->part[initrd->parts++] = (struct sq_machine_blob){
+            initrd->part[initrd->parts++] = (struct sq_boot_blob){
                 initrd->map, initrd->map_len};
     }
     for (size_t i = 0; i < blob_count; i++)

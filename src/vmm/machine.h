@@ -34,11 +34,6 @@ struct sq_machine {
     struct sq_psci psci; /* arm64, unless the backend answers PSCI */
 };
 
-struct sq_machine_blob {
-    const void *data;
-    size_t len;
-};
-
 /* What the machine needs of the monitor; called on vCPU threads. */
 struct sq_machine_hooks {
     void (*vcpu_changed)(void *ctx, uint32_t index); /* look at vcpu_on */
@@ -62,7 +57,7 @@ struct sq_machine_ops {
     /* Loads kernel, initrd (the file of the spec, then the blobs) and
      * tables. */
     int (*load)(struct sq_machine *machine, const struct sq_vm_spec *spec,
-                const struct sq_machine_blob *blobs, size_t blob_count,
+                const struct sq_boot_blob *blobs, size_t blob_count,
                 const struct sq_devices *devices, struct squib_memory *mem,
                 struct squib_error *err);
     /* What one vCPU starts with, on its thread, after load. */
@@ -94,7 +89,7 @@ extern const struct sq_machine_ops sq_machine_x86_64, sq_machine_aarch64;
  * in any case. */
 #define SQ_MACHINE_INITRD_MAX 5
 struct sq_machine_initrd {
-    struct sq_machine_blob part[SQ_MACHINE_INITRD_MAX];
+    struct sq_boot_blob part[SQ_MACHINE_INITRD_MAX];
     size_t parts;
     void *map;
     size_t map_len;
@@ -102,7 +97,7 @@ struct sq_machine_initrd {
 
 int sq_machine_initrd_open(struct sq_machine_initrd *initrd,
                            const struct sq_vm_spec *spec,
-                           const struct sq_machine_blob *blobs,
+                           const struct sq_boot_blob *blobs,
                            size_t blob_count, struct squib_error *err);
 void sq_machine_initrd_close(struct sq_machine_initrd *initrd);
 

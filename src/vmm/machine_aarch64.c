@@ -88,20 +88,18 @@ static int build_platform(struct sq_devices *devices,
 }
 
 static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
-                const struct sq_machine_blob *blobs, size_t blob_count,
+                const struct sq_boot_blob *blobs, size_t blob_count,
                 const struct sq_devices *devices, struct squib_memory *mem,
                 struct squib_error *err)
 {
-    struct sq_arm64_mmio_device where[SQ_DEVICES_VIRTIO_MAX];
-    struct sq_arm64_blob initrd[SQ_MACHINE_INITRD_MAX];
     struct sq_machine_initrd parts;
     struct sq_arm64_kernel *kernel = NULL;
     uint8_t seed[SEED_LEN];
     struct sq_arm64_boot boot = {
-        .initrd = initrd,
+        .initrd = parts.part,
         .cmdline = spec->cmdline,
         .vcpus = spec->vcpus,
-        .devices = where,
+        .devices = devices->where,
         .device_count = devices->pci ? 0 : devices->slot_count,
         .serial = true,
         .rtc = true,
@@ -114,16 +112,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
         return rc;
     if (getentropy(seed, sizeof(seed)) == 0)
         boot.seed = seed;
-    for (size_t i = 0; i < boot.device_count; i++)
-        where[i] = (struct sq_arm64_mmio_device){
-            .gpa = devices->where[i].gpa,
-            .len = devices->where[i].len,
-            .spi = devices->where[i].irq,
-        };
     rc = sq_machine_initrd_open(&parts, spec, blobs, blob_count, err);
-    for (size_t i = 0; i < parts.parts; i++)
-        initrd[i] = (struct sq_arm64_blob){parts.part[i].data,
-                                           parts.part[i].len};
     boot.initrd_parts = parts.parts;
     boot.initrd_mapped = parts.map;
     boot.kernel = kernel;

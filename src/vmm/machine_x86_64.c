@@ -91,19 +91,17 @@ static int build_platform(struct sq_devices *devices,
 }
 
 static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
-                const struct sq_machine_blob *blobs, size_t blob_count,
+                const struct sq_boot_blob *blobs, size_t blob_count,
                 const struct sq_devices *devices, struct squib_memory *mem,
                 struct squib_error *err)
 {
-    struct sq_x86_mmio_device where[SQ_DEVICES_VIRTIO_MAX];
-    struct sq_x86_blob initrd[SQ_MACHINE_INITRD_MAX];
     struct sq_machine_initrd parts;
     struct sq_x86_kernel *kernel = NULL;
     struct sq_x86_boot boot = {
-        .initrd = initrd,
+        .initrd = parts.part,
         .cmdline = spec->cmdline,
         .vcpus = spec->vcpus,
-        .devices = where,
+        .devices = devices->where,
         .device_count = devices->pci ? 0 : devices->slot_count,
         .serial = true,
         .keyboard = true,
@@ -114,16 +112,7 @@ static int load(struct sq_machine *machine, const struct sq_vm_spec *spec,
 
     if (rc)
         return rc;
-    for (size_t i = 0; i < boot.device_count; i++)
-        where[i] = (struct sq_x86_mmio_device){
-            .gpa = (uint32_t)devices->where[i].gpa,
-            .len = devices->where[i].len,
-            .gsi = devices->where[i].irq,
-        };
     rc = sq_machine_initrd_open(&parts, spec, blobs, blob_count, err);
-    for (size_t i = 0; i < parts.parts; i++)
-        initrd[i] = (struct sq_x86_blob){parts.part[i].data,
-                                         parts.part[i].len};
     boot.initrd_parts = parts.parts;
     boot.initrd_mapped = parts.map;
     boot.kernel = kernel;

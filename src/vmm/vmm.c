@@ -141,13 +141,14 @@ struct sq_virtio_device *sq_vmm_device(struct sq_vmm *vmm, uint32_t id,
     return sq_devices_find(&vmm->devices, id, n);
 }
 
-/* A device with memory of its own is mapped while no vCPU runs. True: they
- * ran, and must again. */
-static bool halt_for(struct sq_vmm *vmm, uint32_t id)
+/* A device with memory of its own comes and goes while no vCPU runs and the
+ * other devices are at rest. *halted: they ran, and must again. */
+static int halt_for(struct sq_vmm *vmm, uint32_t id, bool *halted,
+                    struct squib_error *err)
 {
-    return id == SQ_VIRTIO_ID_PMEM &&
-           sq_vmm_phase(vmm) == SQUIB_PHASE_RUNNING &&
-           sq_vmm_pause(vmm, NULL) == 0;
+    *halted = id == SQ_VIRTIO_ID_PMEM &&
+              sq_vmm_phase(vmm) != SQUIB_PHASE_PAUSED;
+    return *halted ? sq_vmm_pause(vmm, err) : 0;
 }
 
 /* Whether devices of this kind can come and go. */
@@ -176,9 +177,11 @@ int sq_vmm_plug(struct sq_vmm *vmm, uint32_t id, const void *entry,
     if (*list.count == list.max)
         return sq_err_set(err, SQUIB_E_RANGE, "at most %u devices of this "
                           "kind are possible", list.max);
+    rc = halt_for(vmm, id, &halted, err);
+    if (rc)
+        return rc;
     memcpy(sq_spec_list_entry(&list, *list.count), entry, list.len);
     ++*list.count;
-    halted = halt_for(vmm, id);
     rc = sq_devices_plug(&vmm->devices, &env, id, err);
     if (halted)
         sq_vmm_resume(vmm, NULL);
@@ -198,7 +201,9 @@ int sq_vmm_unplug(struct sq_vmm *vmm, uint32_t id, uint32_t n,
         return rc;
     if (n >= *list.count)
         return sq_err_set(err, SQUIB_E_NOTFOUND, "there is no such device");
-    halted = halt_for(vmm, id);
+    rc = halt_for(vmm, id, &halted, err);
+    if (rc)
+        return rc;
     sq_devices_unplug(&vmm->devices, id, n);
     if (halted)
         sq_vmm_resume(vmm, NULL);

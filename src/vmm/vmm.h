@@ -37,7 +37,7 @@ struct sq_vmm_env {
     struct sq_poller *poller;            /* outlives the machine */
     /* Further parts of the initrd, after the spec's file; borrowed for the
      * call of sq_vmm_new(). At most 4. */
-    const struct sq_machine_blob *initrd;
+    const struct sq_boot_blob *initrd;
     size_t initrd_parts;
     /* What interfaces with `mmds` answer from; outlives the machine. NULL:
      * none of them does. */

@@ -32,7 +32,7 @@ enum verdict { OK, FAILED, SKIPPED };
 static const struct cf_test *const x86_64[] = {
     cf_tests_common, cf_tests_io,    cf_tests_mmio, cf_tests_run,
     cf_tests_mode,   cf_tests_fault, cf_tests_insn, cf_tests_irq,
-    cf_tests_mem,    cf_tests_state, cf_tests_debug, NULL,
+    cf_tests_mem,    cf_tests_state, cf_tests_debug, cf_tests_step, NULL,
 };
 
 static const struct cf_test *const aarch64[] = {

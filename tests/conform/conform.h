@@ -74,6 +74,7 @@ enum cf_need {
     CF_PROMPT = 256,   /* interrupts when they are due, not some exits later */
     CF_IRQ = 512,      /* a backend with an interrupt controller */
     CF_BREAK = 1024,   /* hardware breakpoints of the backend's own */
+    CF_STEP = 2048,    /* single steps of the backend's own */
 };
 
 struct cf {
@@ -102,6 +103,7 @@ extern const struct cf_test cf_tests_irq[];
 extern const struct cf_test cf_tests_mem[];
 extern const struct cf_test cf_tests_state[];
 extern const struct cf_test cf_tests_debug[];
+extern const struct cf_test cf_tests_step[];
 
 /* Ends the test. The text goes into the result line. */
 void cf_fail(const char *file, int line, const char *fmt, ...)

@@ -249,6 +249,71 @@ static void msi(struct cf *t)
     expect_silence(t);
 }
 
+static const uint8_t hold_off_code[] = {
+    0xbf, 0x00, 0x00, 0xe0, 0xfe,  /* mov edi, 0xfee00000 */
+    /* mov dword ptr [rdi+0xf0], 0x1ff */
+    0xc7, 0x87, 0xf0, 0x00, 0x00, 0x00, 0xff, 0x01, 0x00, 0x00,
+    0xb0, 0x01,                    /* mov al, 1 */
+    0xe6, 0xf0,                    /* out 0xf0, al */
+    /* again: */
+    0xfa,                          /* cli */
+    0xfb,                          /* sti */
+    0x90,                          /* nop */
+    /* cmp dword ptr [0x20000], 100 */
+    0x81, 0x3c, 0x25, 0x00, 0x00, 0x02, 0x00, 0x64, 0x00, 0x00, 0x00,
+    0x72, 0xf0,                    /* jb again */
+    0x8b, 0x04, 0x25, 0x04, 0x00, 0x02, 0x00, /* mov eax, [0x20004] */
+    0xe7, 0xf0,                    /* out 0xf0, eax */
+    0xf4,                          /* hlt */
+};
+#define HOLD_OFF_NOP (CF_CODE + 21u)
+static const uint8_t hold_off_handler[] = {
+    0xff, 0x04, 0x25, 0x00, 0x00, 0x02, 0x00, /* inc dword ptr [0x20000] */
+    0x81, 0x3c, 0x24,              /* cmp dword ptr [rsp], the NOP */
+    HOLD_OFF_NOP & 0xff, HOLD_OFF_NOP >> 8 & 0xff, HOLD_OFF_NOP >> 16, 0x00,
+    0x75, 0x07,                    /* jne done */
+    0xff, 0x04, 0x25, 0x04, 0x00, 0x02, 0x00, /* inc dword ptr [0x20004] */
+    /* done: mov dword ptr [rdi+0xb0], 0 */
+    0xc7, 0x87, 0xb0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x48, 0xcf,                    /* iretq */
+};
+
+struct sender {
+    struct squib_vm *vm;
+    _Atomic bool stop;
+};
+
+static void *send_all_the_time(void *arg)
+{
+    const struct timespec ts = {.tv_nsec = 20 * 1000};
+    struct sender *s = arg;
+    struct squib_error e;
+
+    while (!s->stop) {
+        squib_vm_msi(s->vm, 0xfee00000, 0x41, &e);
+        nanosleep(&ts, NULL); /* the guest gets somewhere meanwhile */
+    }
+    return NULL;
+}
+
+/* Whenever they come, the instruction behind STI is executed first. */
+static void sti_holds_off(struct cf *t)
+{
+    struct sender s;
+    pthread_t thread;
+
+    cf_vm(t, 1, true, false);
+    CF_PUT(t, 0x14000, hold_off_handler);
+    cf_gate(t, 0x41, 0x14000, 0);
+    CF_LONG(t, hold_off_code);
+    CF_OUT(t, 0xf0, 1, 1);
+    s = (struct sender){.vm = t->vm};
+    CF_CHECK(pthread_create(&thread, NULL, send_all_the_time, &s) == 0);
+    CF_OUT(t, 0xf0, 4, 0);
+    s.stop = true;
+    pthread_join(thread, NULL);
+}
+
 static const uint8_t priority_code[] = {
     0xbf, 0x00, 0x00, 0xe0, 0xfe,  /* mov edi, 0xfee00000 */
     /* mov dword ptr [rdi+0xf0], 0x1ff */
@@ -633,6 +698,7 @@ const struct cf_test cf_tests_irq[] = {
     {"irq_by_eventfd", irq_by_eventfd, CF_EXEC | CF_IRQ},
     {"io_by_eventfd", io_by_eventfd, CF_EXEC},
     {"msi", msi, CF_EXEC | CF_IRQ},
+    {"sti_holds_off", sti_holds_off, CF_EXEC | CF_IRQ},
     {"apic_priority", apic_priority, CF_EXEC | CF_IRQ | CF_PROMPT},
     {"x2apic", x2apic, CF_EXEC | CF_IRQ | CF_PROMPT},
     {"pv_ipi", pv_ipi, CF_EXEC | CF_IRQ | CF_PROMPT},

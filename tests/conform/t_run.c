@@ -182,7 +182,8 @@ static void debug_break(struct cf *t)
     CF_LONG(t, int3_code);
     CF_OK(squib_vcpu_debug(t->vcpu, SQUIB_DEBUG_BREAK, &e), e);
     x = cf_run(t);
-    if (x->kind == SQUIB_EXIT_PIO && x->pio.port == CF_PORT_VECTOR)
+    if (x->kind == SQUIB_EXIT_PIO && x->pio.port == CF_PORT_VECTOR &&
+        squib_backend_caps(t->be) & SQUIB_CAP_HARDWARE)
         cf_skip("this processor's int3 cannot be intercepted");
     CF_EQ(x->kind, SQUIB_EXIT_DEBUG);
     CF_EQ(x->debug.pc, CF_CODE + 1);

@@ -193,6 +193,12 @@ void cf_check_needs(struct cf *t, unsigned needs)
     if ((needs & CF_BREAK) &&
         (squib_backend_caps(t->be) & SQUIB_CAP_HARDWARE))
         cf_skip("hardware breakpoints are the processor's, not squib's");
+    if ((needs & CF_STEP) &&
+        !(squib_backend_caps(t->be) & SQUIB_CAP_DEBUG))
+        cf_skip("the backend has no debug exits");
+    if ((needs & CF_STEP) &&
+        (squib_backend_caps(t->be) & SQUIB_CAP_HARDWARE))
+        cf_skip("single steps are the processor's trap flag, not squib's");
     if ((needs & CF_BREAK) && t->weak)
         cf_skip("the backend's own probe fails");
     if (t->weak && cf_is_a64(t) && (needs & CF_EXEC))

@@ -165,11 +165,32 @@ static void one(struct program *p, struct isa_rng *r)
         PUT(p, 0x44, 0x39, 0xc8); /* cmp eax, r9d */
 }
 
+/* Reads and writes what is not a general register; flags go through. */
+static void of_the_system(struct program *p, struct isa_rng *r)
+{
+    unsigned g = R_SP + 1 + isa_below(r, 11), k = isa_below(r, 16);
+    uint8_t rex = (uint8_t)(0x40 | (isa_percent(r, 50) ? 8 : 0) | g >> 3);
+    uint8_t rm = 0xc0 | (g & 7);
+
+    if (k < 6) {
+        PUT(p, rex, 0x8c, (uint8_t)(rm | k << 3)); /* mov g, segment */
+    } else if (k < 10) { /* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE */
+        if (isa_percent(r, 80))
+            put_mov(p, g, some_target(r));
+        PUT(p, 0xf3, rex, 0x0f, 0xae, (uint8_t)(rm | (k - 6) << 3));
+    } else if (k < 15) { /* mov g, control register */
+        PUT(p, rex, 0x0f, 0x20, (uint8_t)(rm | (k - 10) << 3));
+    } else {
+        PUT(p, 0xfc); /* cld */
+    }
+    PUT(p, 0x48, 0x11, 0xc3); /* adc rbx, rax */
+}
+
 /* Control flow and self-modification. */
 static void special(struct program *p, struct isa_rng *r)
 {
     struct program inner = {.at = p->at + p->len};
-    unsigned k = isa_below(r, 9);
+    unsigned k = isa_below(r, 10);
 
     switch (k) {
     case 0:
@@ -218,6 +239,7 @@ static void special(struct program *p, struct isa_rng *r)
                 PUT(p, 0xf4);
         }
         break;
+    case 8: of_the_system(p, r); break;
     case 7: /* flags through memory and back */
         put_mov(p, R_SP, STACK - 8 * isa_below(r, 1000));
         PUT(p, 0x9c, 0x41, 0x58); /* pushfq; pop r8 */
@@ -365,6 +387,8 @@ static void run(struct machine *m, const struct program *p, uint64_t seed,
     squib_memory_write(m->mem, p->at, p->b, p->len, &e);
     squib_x86_long_mode(&m->st, p->at, PML4);
     m->st.cr4 |= 1u << 18; /* OSXSAVE */
+    if (seed % 8 > 2)
+        m->st.cr4 |= 1u << 16; /* FSGSBASE */
     m->st.xcr0 = 7;
     if (seed % 4 == 3) { /* in user mode; HLT is the end there, too */
         m->st.seg[SQUIB_X86_CS].attr |= 0x60;

@@ -39,7 +39,7 @@ static uint8_t sum(const uint8_t *p, size_t len)
 static void build(struct tables *t, uint32_t vcpus, size_t devices,
                   bool keyboard)
 {
-    struct sq_x86_mmio_device dev[SQ_X86_VIRTIO_MAX];
+    struct sq_boot_device dev[SQ_X86_VIRTIO_MAX];
     struct sq_x86_boot boot = {.vcpus = vcpus, .serial = true,
                                .keyboard = keyboard, .devices = dev,
                                .vmgenid = true,
@@ -47,10 +47,10 @@ static void build(struct tables *t, uint32_t vcpus, size_t devices,
     struct squib_error err = {0};
 
     for (size_t i = 0; i < devices; i++)
-        dev[i] = (struct sq_x86_mmio_device){
+        dev[i] = (struct sq_boot_device){
             .gpa = (uint32_t)(SQ_X86_VIRTIO_GPA + i * SQ_X86_VIRTIO_STEP),
             .len = SQ_X86_VIRTIO_STEP,
-            .gsi = (uint32_t)(SQ_X86_VIRTIO_GSI + i),
+            .irq = (uint32_t)(SQ_X86_VIRTIO_GSI + i),
         };
     memset(t, 0, sizeof(*t));
     if (sq_x86_acpi_build(&boot, t->buf, &t->len, &err))
@@ -169,7 +169,7 @@ static void test_mcfg(void **state)
 
 static void test_no_room(void **state)
 {
-    struct sq_x86_mmio_device *dev = calloc(2000, sizeof(*dev));
+    struct sq_boot_device *dev = calloc(2000, sizeof(*dev));
     struct sq_x86_boot boot = {.vcpus = 32, .devices = dev,
                                .device_count = 2000};
     struct tables *t = calloc(1, sizeof(*t));

@@ -251,7 +251,7 @@ struct machine {
     struct squib_memory *mem;
     struct sq_arm64_kernel *kernel;
     struct sq_arm64_boot boot;
-    struct sq_arm64_mmio_device dev[SQ_ARM64_VIRTIO_MAX];
+    struct sq_boot_device dev[SQ_ARM64_VIRTIO_MAX];
     uint8_t *image;
 };
 
@@ -275,10 +275,10 @@ static void machine_init(struct machine *m, uint64_t ram_len)
         .vmgenid = true, .seed = seed,
     };
     for (uint32_t i = 0; i < SQ_ARM64_VIRTIO_MAX; i++)
-        m->dev[i] = (struct sq_arm64_mmio_device){
+        m->dev[i] = (struct sq_boot_device){
             .gpa = SQ_ARM64_VIRTIO_GPA + i * SQ_ARM64_VIRTIO_STEP,
             .len = 0x200,
-            .spi = SQ_ARM64_VIRTIO_SPI + i,
+            .irq = SQ_ARM64_VIRTIO_SPI + i,
         };
 }
 
@@ -311,7 +311,7 @@ static int at(const void *fdt, const char *path)
 static void test_boot(void **state)
 {
     static const uint8_t one[] = "first", two[] = "second part";
-    const struct sq_arm64_blob parts[] = {{one, 5}, {two, 11}};
+    const struct sq_boot_blob parts[] = {{one, 5}, {two, 11}};
     struct sq_arm64_entry entry = {0};
     struct squib_aarch64_state st = {0};
     struct squib_error err = {0};
@@ -450,8 +450,8 @@ static void test_refused(void **state)
 {
     static char line[SQ_ARM64_CMDLINE_MAX + 1];
     static const uint8_t initrd[1];
-    const struct sq_arm64_blob large[] = {{initrd, 14 * MIB}};
-    const struct sq_arm64_blob absurd[] = {{initrd, SIZE_MAX / 2},
+    const struct sq_boot_blob large[] = {{initrd, 14 * MIB}};
+    const struct sq_boot_blob absurd[] = {{initrd, SIZE_MAX / 2},
                                            {initrd, SIZE_MAX / 2 + 2}};
     struct squib_error err = {0};
     struct squib_range ram;

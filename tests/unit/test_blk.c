@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -477,6 +479,57 @@ static void opening(void **state)
     close(fd);
 }
 
+/* ---- Limits ---- */
+
+struct flipper {
+    uint32_t *type;
+    atomic_bool stop;
+};
+
+/* Another vCPU, which changes a request while it is looked at. */
+static void *flip(void *arg)
+{
+    struct flipper *flipper = arg;
+
+    while (!atomic_load(&flipper->stop)) {
+        __atomic_store_n(flipper->type, GET_ID, __ATOMIC_RELAXED);
+        __atomic_store_n(flipper->type, IN, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* A request pays for what it does, whatever it looked like before: there are
+ * tokens for five reads, and no more while this runs. */
+static void limits_cannot_be_dodged(void **state)
+{
+    struct fixture *f = *state;
+    struct guest *g = &f->g;
+    const struct sq_bucket_config five = {.size = 5 * 4096,
+                                          .refill_ms = 360000000};
+    const struct guest_buf buf[] = {
+        {HEADER, 16, false}, {DATA, 4096, true}, {STATUS, 1, true}};
+    const struct sq_virtio_blk_counters *c = sq_virtio_blk_counters(g->dev);
+    struct flipper flipper = {.type = guest_ptr(g, HEADER, 4)};
+    struct sq_throttle *t = sq_virtio_blk_throttle(g->dev);
+    pthread_t thread;
+    uint16_t head;
+
+    sq_throttle_update(t, &five, NULL);
+    put_header(g, IN, 0);
+    head = guest_add(g, 0, buf, 3);
+    assert_int_equal(pthread_create(&thread, NULL, flip, &flipper), 0);
+    for (int i = 0; i < 20000; i++) {
+        if (guest_used_idx(g, 0) == g->q[0].next_avail)
+            guest_offer(g, 0, head);
+        guest_kick(g, 0);
+        sq_throttle_update(t, NULL, NULL); /* has it looked at again */
+        guest_pump(g);
+    }
+    atomic_store(&flipper.stop, true);
+    pthread_join(thread, NULL);
+    assert_true(atomic_load(&c->reads) <= 5);
+}
+
 /* ---- An engine that completes later ---- */
 
 struct slow_disk {
@@ -619,6 +672,7 @@ int main(void)
         T(malformed),
         T(truncated_image_is_an_io_error),
         T(many_at_once),
+        T(limits_cannot_be_dodged),
         cmocka_unit_test(opening),
         cmocka_unit_test(late_completion),
     };

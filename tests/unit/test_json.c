@@ -53,6 +53,19 @@ static void values_arrive(void **state)
     json_decref(tree);
 }
 
+/* The parser's own mark for large numbers makes none of a client's string. */
+static void strings_are_no_numbers(void **state)
+{
+    (void)state;
+    bad(&sq_machine_schema,
+        "{\"vcpu_count\": \"\\u00014\", \"mem_size_mib\": 128}",
+        "invalid type: string \"\\u{1}4\", expected u8 at line 1 column 24");
+    bad(&sq_machine_schema,
+        "{\"vcpu_count\": 1, \"mem_size_mib\": \"\\u0001 99x\"}",
+        "invalid type: string \"\\u{1} 99x\", expected usize at line 1 "
+        "column 46");
+}
+
 static void defaults(void **state)
 {
     struct sq_body_hotplug b = {0};
@@ -216,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_arrive),
+        cmocka_unit_test(strings_are_no_numbers),
         cmocka_unit_test(defaults),
         cmocka_unit_test(places),
         cmocka_unit_test(syntax),

@@ -1,87 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernel files made here, good and bad, through the loader and the boot
- * protocols. With the path of a real kernel in SQUIB_TEST_KERNEL that one
- * is loaded too.
+ * Kernel files made here, good and bad, through the loader. With the path of
+ * a real kernel in SQUIB_TEST_KERNEL that one is loaded too.
  */
 #define _GNU_SOURCE
-#include <elf.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "small_kernel.h"
 
-#include <cmocka.h>
 #include <lz4.h>
 #include <lzma.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
-#include "arch/x86_64/elf.h"
-#include "arch/x86_64/machine.h"
 #include "arch/unpack.h"
-#include "base/util.h"
-#include "core/memory.h"
-
-#define TEXT_GPA 0x1000000u
-#define DATA_GPA 0x1200000u
-#define PVH_GPA (TEXT_GPA + 0x40)
-#define BANNER "Linux version 6.1.0-test (someone) #1 SMP"
-
-enum { PHDRS = 3, NOTE_OFF = 0x200, TEXT_OFF = 0x1000, TEXT_LEN = 0x3000,
-       DATA_OFF = 0x5000, DATA_LEN = 0x1234, DATA_MEM = 0x8000,
-       ELF_LEN = DATA_OFF + DATA_LEN };
-
-/* A small vmlinux: text, data with bss, PVH note. */
-static uint8_t *make_elf(bool pvh)
-{
-    uint8_t *f = calloc(1, ELF_LEN);
-    Elf64_Ehdr eh = {
-        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
-                    ELFDATA2LSB, EV_CURRENT},
-        .e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = 1,
-        .e_entry = TEXT_GPA, .e_phoff = sizeof(eh),
-        .e_ehsize = sizeof(eh), .e_phentsize = sizeof(Elf64_Phdr),
-        .e_phnum = PHDRS,
-    };
-    const Elf64_Phdr ph[PHDRS] = {
-        {.p_type = PT_LOAD, .p_offset = DATA_OFF, .p_paddr = DATA_GPA,
-         .p_vaddr = 0xffffffff82000000, .p_filesz = DATA_LEN,
-         .p_memsz = DATA_MEM},
-        {.p_type = PT_LOAD, .p_offset = TEXT_OFF, .p_paddr = TEXT_GPA,
-         .p_vaddr = 0xffffffff81000000, .p_filesz = TEXT_LEN,
-         .p_memsz = TEXT_LEN},
-        {.p_type = PT_NOTE, .p_offset = NOTE_OFF, .p_filesz = 52},
-    };
-    uint8_t *note = f + NOTE_OFF;
-    uint32_t noise = 1;
-
-    assert_non_null(f);
-    memcpy(f, &eh, sizeof(eh));
-    memcpy(f + sizeof(eh), ph, sizeof(ph));
-    sq_st32(note, 4); /* another note first, of odd length */
-    sq_st32(note + 4, 5);
-    sq_st32(note + 8, 18);
-    memcpy(note + 12, "GNU", 4);
-    note += 24;
-    sq_st32(note, 4);
-    sq_st32(note + 4, 8);
-    sq_st32(note + 8, pvh ? 18 : 17);
-    memcpy(note + 12, "Xen", 4);
-    sq_st64(note + 16, PVH_GPA);
-    for (size_t i = TEXT_OFF; i < ELF_LEN; i++) {
-        noise = noise * 1103515245 + 12345;
-        /* Half noise, half runs, so that it compresses a little. */
-        f[i] = i & 0x100 ? (uint8_t)(noise >> 16) : (uint8_t)(i >> 9);
-    }
-    memcpy(f + TEXT_OFF + 0x800, BANNER, sizeof(BANNER));
-    return f;
-}
 
 enum { BZ_SETUP = 2048, BZ_PAYLOAD = 0x100, BZ_VERSION = 0x400 };
 
@@ -218,19 +151,6 @@ static uint8_t *packed_bzimage(size_t packer, size_t *total,
     return bz;
 }
 
-static struct squib_memory *make_memory(uint64_t mib)
-{
-    struct squib_range r[2];
-    struct squib_memory *mem;
-    size_t n;
-
-    assert_int_equal(sq_x86_ram_ranges(mib << 20, r, &n, NULL), 0);
-    assert_int_equal(squib_memory_new(&mem, NULL), 0);
-    for (size_t i = 0; i < n; i++)
-        assert_int_equal(squib_memory_add(mem, r[i], NULL), 0);
-    return mem;
-}
-
 static int try_bytes(const void *data, size_t len, struct squib_error *err)
 {
     struct sq_x86_kernel *k;
@@ -258,12 +178,6 @@ static void expect_bad(const void *data, size_t len, const char *text)
         fail_msg("\"%s\" does not contain \"%s\"", err.text, text);
     assert_true(strncmp(err.text, "kernel test: ", 13) == 0);
     assert_non_null(strstr(err.text, "\n  do: "));
-}
-
-static struct sq_x86_boot boot_of(const struct sq_x86_kernel *k)
-{
-    return (struct sq_x86_boot){.kernel = k, .vcpus = 1, .serial = true,
-                                .cmdline = "console=ttyS0"};
 }
 
 /* Loads and compares what lies in guest memory with the ELF file. */
@@ -472,13 +386,6 @@ static void test_wrong_architecture(void **state)
     free(elf);
 }
 
-static void set_ph(uint8_t *elf, int i, size_t field, uint64_t value)
-{
-    sq_st64(elf + sizeof(Elf64_Ehdr) + (size_t)i * sizeof(Elf64_Phdr) +
-                field, value);
-}
-#define PH(field) offsetof(Elf64_Phdr, field)
-
 static void expect_bad_ph(int i, size_t field, uint64_t value,
                           const char *text)
 {
@@ -533,242 +440,6 @@ static void test_hostile_elf(void **state)
         try_bytes(elf, total, &err);
         free(elf);
     }
-}
-
-static int load_with(uint8_t *elf, uint64_t mib, size_t initrd_len,
-                     struct squib_error *err)
-{
-    struct squib_memory *mem = make_memory(mib);
-    uint8_t *initrd = calloc(1, initrd_len + 1);
-    const struct sq_x86_blob blob = {initrd, initrd_len};
-    struct sq_x86_entry entry;
-    struct sq_x86_kernel *k;
-    struct sq_x86_boot boot;
-    int rc;
-
-    *err = (struct squib_error){0};
-    assert_int_equal(sq_x86_kernel_from_bytes("test", elf, ELF_LEN, &k, err),
-                     0);
-    boot = boot_of(k);
-    boot.initrd = &blob;
-    boot.initrd_parts = 1;
-    rc = sq_x86_boot_load(mem, &boot, &entry, err);
-    sq_x86_kernel_close(k);
-    squib_memory_free(mem);
-    free(initrd);
-    free(elf);
-    return rc;
-}
-
-static void test_does_not_fit(void **state)
-{
-    struct squib_error err;
-    uint8_t *elf;
-
-    (void)state;
-    assert_int_equal(load_with(make_elf(true), 19, 0, &err), 0);
-    assert_int_equal(load_with(make_elf(true), 18, 0, &err), SQUIB_E_RANGE);
-    assert_string_equal(err.text, "kernel test: it needs 19 MiB, the VM has "
-                                  "18\n  do: give the VM more memory");
-    assert_int_equal(load_with(make_elf(true), 20, 2 << 20, &err),
-                     SQUIB_E_RANGE);
-    assert_non_null(strstr(err.text, "initrd (2 MiB)"));
-    assert_int_equal(load_with(make_elf(true), 21, 2 << 20, &err), 0);
-    elf = make_elf(true);
-    set_ph(elf, 0, PH(p_paddr), 0x9000);
-    assert_int_equal(load_with(elf, 64, 0, &err), SQUIB_E_FORMAT);
-    assert_non_null(strstr(err.text, "below 1 MiB"));
-    elf = make_elf(true);
-    set_ph(elf, 0, PH(p_memsz), 1ull << 45);
-    assert_int_equal(load_with(elf, 64, 0, &err), SQUIB_E_RANGE);
-    /* Neither a note nor a physical entry. */
-    elf = make_elf(false);
-    sq_st64(elf + offsetof(Elf64_Ehdr, e_entry), 0xffffffff81000000);
-    assert_int_equal(load_with(elf, 64, 0, &err), SQUIB_E_FORMAT);
-    assert_non_null(strstr(err.text, "CONFIG_PVH=y"));
-}
-
-static void test_ram_ranges(void **state)
-{
-    struct squib_range r[2];
-    size_t n;
-
-    (void)state;
-    assert_int_equal(sq_x86_ram_ranges(3ull << 30, r, &n, NULL), 0);
-    assert_int_equal(n, 1);
-    assert_int_equal(r[0].len, 3ull << 30);
-    assert_int_equal(sq_x86_ram_ranges(5ull << 30, r, &n, NULL), 0);
-    assert_int_equal(n, 2);
-    assert_int_equal(r[0].len, 3ull << 30);
-    assert_int_equal(r[1].gpa, 4ull << 30);
-    assert_int_equal(r[1].len, 2ull << 30);
-    assert_int_equal(sq_x86_ram_ranges(0, r, &n, NULL), SQUIB_E_INVAL);
-    assert_int_equal(sq_x86_ram_ranges(1 << 20, r, &n, NULL),
-                     SQUIB_E_INVAL);
-    assert_int_equal(sq_x86_ram_ranges((64 << 20) + 1, r, &n, NULL),
-                     SQUIB_E_INVAL);
-    assert_int_equal(sq_x86_ram_ranges(UINT64_MAX & ~4095ull, r, &n, NULL),
-                     SQUIB_E_INVAL);
-}
-
-static struct sq_x86_entry load_parts(struct squib_memory *mem, bool pvh)
-{
-    static const struct sq_x86_blob parts[] = {{"abcde", 5}, {"fgh", 3}};
-    uint8_t *elf = make_elf(pvh);
-    struct squib_error err = {0};
-    struct sq_x86_entry entry;
-    struct sq_x86_kernel *k;
-    struct sq_x86_boot boot;
-
-    assert_int_equal(sq_x86_kernel_from_bytes("test", elf, ELF_LEN, &k,
-                                              NULL), 0);
-    boot = boot_of(k);
-    boot.initrd = parts;
-    boot.initrd_parts = 2;
-    if (sq_x86_boot_load(mem, &boot, &entry, &err))
-        fail_msg("%s", err.text);
-    sq_x86_kernel_close(k);
-    free(elf);
-    return entry;
-}
-
-static void check_e820(const uint8_t *p, size_t step, unsigned n)
-{
-    static const struct { uint64_t gpa, end; uint32_t type; } want[] = {
-        {0, 0x9fc00, 1},
-        {0x9fc00, 0x100000, 2},
-        {0x100000, 0xc0000000, 1},
-        {0x100000000, 0x140000000, 1},
-    };
-
-    assert_int_equal(n, 4);
-    for (unsigned i = 0; i < n; i++, p += step) {
-        assert_int_equal(sq_ld64(p), want[i].gpa);
-        assert_int_equal(sq_ld64(p + 8), want[i].end - want[i].gpa);
-        assert_int_equal(sq_ld32(p + 16), want[i].type);
-    }
-}
-
-static void check_initrd(const struct squib_memory *mem, uint64_t gpa,
-                         uint64_t len)
-{
-    assert_int_equal(len, 11);
-    assert_int_equal(gpa, SQ_X86_LOW_RAM_END - 4096);
-    assert_memory_equal(sq_memory_ptr(mem, gpa, len), "abcde\0\0\0fgh", 11);
-}
-
-static void test_pvh_start_info(void **state)
-{
-    static struct squib_x86_64_state st;
-    struct squib_memory *mem = make_memory(4096);
-    struct sq_x86_entry entry = load_parts(mem, true);
-    const uint8_t *p, *mod;
-
-    (void)state;
-    sq_x86_entry_state(&entry, &st);
-    assert_int_equal(st.rip, PVH_GPA);
-    assert_int_equal(st.cr0 & 0x80000001, 1);
-    p = sq_memory_ptr(mem, st.gpr[SQUIB_X86_RBX], 56);
-    assert_non_null(p);
-    assert_int_equal(sq_ld32(p), 0x336ec578);
-    assert_int_equal(sq_ld32(p + 4), 1);
-    assert_int_equal(sq_ld32(p + 12), 1);
-    mod = sq_memory_ptr(mem, sq_ld64(p + 16), 32);
-    assert_non_null(mod);
-    check_initrd(mem, sq_ld64(mod), sq_ld64(mod + 8));
-    assert_string_equal(sq_memory_ptr(mem, sq_ld64(p + 24), 16),
-                        "console=ttyS0");
-    assert_memory_equal(sq_memory_ptr(mem, sq_ld64(p + 32), 8), "RSD PTR ",
-                        8);
-    check_e820(sq_memory_ptr(mem, sq_ld64(p + 40), 96), 24,
-               sq_ld32(p + 48));
-    squib_memory_free(mem);
-}
-
-static void test_linux64(void **state)
-{
-    static struct squib_x86_64_state st;
-    struct squib_memory *mem = make_memory(4096);
-    struct sq_x86_entry entry = load_parts(mem, false);
-    const uint8_t *p;
-    const uint64_t *pml4, *pdpt, *pd;
-
-    (void)state;
-    assert_int_equal(entry.protocol, SQ_X86_PROTOCOL_LINUX64);
-    sq_x86_entry_state(&entry, &st);
-    assert_int_equal(st.rip, TEXT_GPA);
-    assert_int_equal(st.cr0 & 0x80000001, 0x80000001);
-    assert_int_equal(st.efer & 0x500, 0x500);
-    assert_int_equal(st.seg[SQUIB_X86_CS].selector, 0x10);
-    assert_int_equal(st.seg[SQUIB_X86_DS].selector, 0x18);
-    /* The selectors' descriptors say the same. */
-    p = sq_memory_ptr(mem, st.gdt.base, st.gdt.limit + 1u);
-    assert_int_equal(sq_ld64(p + 0x10) >> 40 & 0xf0ff,
-                     st.seg[SQUIB_X86_CS].attr);
-    assert_int_equal(sq_ld64(p + 0x18) >> 40 & 0xf0ff,
-                     st.seg[SQUIB_X86_DS].attr);
-    p = sq_memory_ptr(mem, st.gpr[SQUIB_X86_RSI], 4096);
-    assert_int_equal(sq_ld16(p + 0x1fe), 0xaa55);
-    assert_memory_equal(p + 0x202, "HdrS", 4);
-    assert_int_not_equal(p[0x210], 0);
-    assert_string_equal(sq_memory_ptr(mem, sq_ld32(p + 0x228), 16),
-                        "console=ttyS0");
-    assert_memory_equal(sq_memory_ptr(mem, sq_ld64(p + 0x70), 8),
-                        "RSD PTR ", 8);
-    check_initrd(mem, sq_ld32(p + 0x218), sq_ld32(p + 0x21c));
-    check_e820(p + 0x2d0, 20, p[0x1e8]);
-    /* Every 2 MiB of the first 4 GiB maps to itself. */
-    pml4 = sq_memory_ptr(mem, st.cr3, 4096);
-    assert_int_equal(pml4[0] & 0xfff, 3);
-    pdpt = sq_memory_ptr(mem, pml4[0] & ~0xfffull, 4096);
-    for (uint64_t gpa = 0; gpa < 4ull << 30; gpa += 2 << 20) {
-        assert_int_equal(pdpt[gpa >> 30] & 0xfff, 3);
-        pd = sq_memory_ptr(mem, pdpt[gpa >> 30] & ~0xfffull, 4096);
-        assert_int_equal(pd[gpa >> 21 & 511], gpa | 0x83);
-    }
-    squib_memory_free(mem);
-}
-
-static void test_settings(void **state)
-{
-    struct squib_memory *mem = make_memory(64);
-    uint8_t *elf = make_elf(true);
-    struct sq_x86_mmio_device dev[SQ_X86_VIRTIO_MAX + 1] = {{.gsi = 5}};
-    char cmdline[SQ_X86_CMDLINE_MAX + 1];
-    struct sq_x86_entry entry;
-    struct sq_x86_kernel *k;
-    struct sq_x86_boot boot;
-
-    (void)state;
-    assert_int_equal(sq_x86_kernel_from_bytes("test", elf, ELF_LEN, &k,
-                                              NULL), 0);
-    memset(cmdline, 'a', sizeof(cmdline));
-    cmdline[SQ_X86_CMDLINE_MAX] = 0;
-    boot = boot_of(k);
-    boot.cmdline = cmdline;
-    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
-                     SQUIB_E_INVAL);
-    cmdline[SQ_X86_CMDLINE_MAX - 1] = 0;
-    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL), 0);
-    boot = boot_of(k);
-    boot.vcpus = 0;
-    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
-                     SQUIB_E_INVAL);
-    boot.vcpus = 33;
-    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
-                     SQUIB_E_INVAL);
-    boot = boot_of(k);
-    boot.devices = dev;
-    boot.device_count = SQ_X86_VIRTIO_MAX + 1;
-    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
-                     SQUIB_E_INVAL);
-    boot.device_count = 1;
-    dev[0].gsi = 24;
-    assert_int_equal(sq_x86_boot_load(mem, &boot, &entry, NULL),
-                     SQUIB_E_INVAL);
-    sq_x86_kernel_close(k);
-    squib_memory_free(mem);
-    free(elf);
 }
 
 static void write_file(const char *path, const void *data, size_t len)
@@ -1039,11 +710,6 @@ int main(void)
         cmocka_unit_test(test_unsupported_packing),
         cmocka_unit_test(test_wrong_architecture),
         cmocka_unit_test(test_hostile_elf),
-        cmocka_unit_test(test_does_not_fit),
-        cmocka_unit_test(test_ram_ranges),
-        cmocka_unit_test(test_pvh_start_info),
-        cmocka_unit_test(test_linux64),
-        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_in_pieces),
         cmocka_unit_test(test_bad_pieces),

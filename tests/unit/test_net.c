@@ -813,6 +813,32 @@ static void filter_answers(void **state)
 
 /* ---- Limits ---- */
 
+/* A frame that grows while the engine is busy pays for what it has become. */
+static void limits_cannot_be_dodged(void **state)
+{
+    struct test *t = *state;
+    /* Two frames of 60 bytes, and no more while this runs. */
+    const struct sq_bucket_config two = {.size = 120,
+                                         .refill_ms = 360000000};
+    const struct guest_buf buf = {GUEST_DATA, HDR + 60, false};
+    uint16_t head;
+
+    sq_throttle_update(sq_virtio_net_throttle(t->dev, TX), &two, NULL);
+    start(t, F_ALL);
+    fill_tx(t, GUEST_DATA, 1000);
+    t->e.busy_after = 1;
+    guest_add(&t->g, TX, &buf, 1);
+    head = guest_add(&t->g, TX, &buf, 1);
+    guest_kick(&t->g, TX);
+    guest_pump(&t->g);
+    assert_int_equal(t->e.sent_count, 1);
+    guest_desc(&t->g, TX, head, GUEST_DATA, HDR + 1000, 0, 0);
+    t->e.busy_after = 0;
+    guest_pump(&t->g);
+    assert_int_equal(t->e.sent_count, 1); /* nothing is left for it */
+    assert_true(sq_virtio_net_throttle(t->dev, TX)->waiting);
+}
+
 static void limits_hold(void **state)
 {
     struct test *t = *state;
@@ -880,6 +906,7 @@ int main(void)
         P(checksums_are_made),
         T(floods_of_the_guest_take_turns),
         T(filter_answers),
+        T(limits_cannot_be_dodged),
         T(limits_hold),
     };
 

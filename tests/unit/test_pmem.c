@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "dev/virtio/pmem.h"
@@ -297,6 +298,53 @@ static void cut_before_flush(void **state)
     assert_int_equal(at[4096], 0);
 }
 
+/* The rings of a device in memory that is unplugged: not a byte of it may be
+ * touched from then on, and before that all that was begun has ended. */
+static void rings_in_lent_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct guest *g = &f->g;
+    struct sq_virtio_pmem_region r = sq_virtio_pmem_region(g->dev);
+    const struct squib_range beside = {GPA - (1u << 20), 1u << 20};
+    const struct guest_buf buf[] = {{REQUEST, 4, false},
+                                    {GPA + 64, 4, true}};
+
+    assert_int_equal(sq_memory_lend(g->mem, r.range, r.hva, NULL), 0);
+    assert_int_equal(guest_negotiate(g, SQ_VIRTIO_F_VERSION_1), 11);
+    g->q[0] = (struct guest_queue){
+        .size = 64,
+        .desc = GPA + 0x10000,
+        .avail = GPA + 0x14000,
+        .used = GPA + 0x18000,
+    };
+    guest_queue_start(g, 0);
+    guest_write(g, R_STATUS, 15);
+    assert_int_equal(guest_read(g, R_QUEUE_READY), 1);
+    assert_int_equal(request(g, 0, 4), 0);
+    for (int i = 0; i < 30; i++)
+        guest_add(g, 0, buf, 2);
+    guest_kick(g, 0);
+    guest_pump(g);
+    sq_virtio_pause(g->dev);
+    assert_int_equal(guest_used_idx(g, 0), 31);
+
+    sq_virtio_lose_memory(g->dev, beside);
+    assert_false(guest_needs_reset(g));
+    sq_virtio_lose_memory(g->dev, r.range);
+    assert_true(guest_needs_reset(g));
+    assert_int_equal(guest_read(g, R_QUEUE_READY), 0);
+    sq_memory_take_back(g->mem, GPA);
+    assert_int_equal(mprotect(r.hva, r.range.len, PROT_NONE), 0);
+    sq_virtio_resume(g->dev);
+    guest_kick(g, 0);
+    guest_pump(g);
+
+    assert_int_equal(mprotect(r.hva, r.range.len, PROT_READ | PROT_WRITE),
+                     0);
+    guest_start(g, SQ_VIRTIO_F_COMMON, 64);
+    assert_int_equal(request(g, 0, 4), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -310,6 +358,7 @@ int main(void)
         T(lending),
         cmocka_unit_test(cut_short),
         T(cut_before_flush),
+        T(rings_in_lent_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

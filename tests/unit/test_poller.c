@@ -290,6 +290,37 @@ static void work_may_post_itself(void **state)
     loop(f, "abc");
 }
 
+/* The first of two takes the second back and posts itself for ever: the round
+ * ends all the same, and with it, here, the loop. */
+static void again_without_end(void *ctx)
+{
+    struct job *j = ctx;
+
+    sq_poller_unpost(j->f->poller, j->other);
+    record(j->f, j->name);
+    if (j->f->len < sizeof(j->f->log) - 1)
+        sq_poller_post(j->f->poller, &j->work);
+    else
+        sq_poller_stop(j->f->poller);
+}
+
+static void unposting_the_last_ends_the_round(void **state)
+{
+    struct fixture *f = *state;
+    struct sq_timer e = {.fn = on_timer, .ctx = (void *)"e"};
+    struct job a, b;
+
+    job_init(&a, f, 'a');
+    job_init(&b, f, 'b');
+    a.work.fn = again_without_end;
+    a.other = &b.work;
+    timer_fixture = f;
+    sq_poller_post(f->poller, &a.work);
+    sq_poller_post(f->poller, &b.work);
+    sq_timer_arm(f->poller, &e, 0);
+    loop(f, "eaa");
+}
+
 #define POSTS 1000
 
 struct poster {
@@ -341,7 +372,9 @@ int main(void)
         TEST(deleted_is_silent), TEST(regular_file_is_refused),
         TEST(many_descriptors), TEST(timers_in_order),
         TEST(work_once_per_post), TEST(unpost_from_callback),
-        TEST(work_may_post_itself), TEST(posts_from_a_thread_all_run),
+        TEST(work_may_post_itself),
+        TEST(unposting_the_last_ends_the_round),
+        TEST(posts_from_a_thread_all_run),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

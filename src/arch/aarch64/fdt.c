@@ -282,14 +282,14 @@ static void vmgenid(struct tree *t)
     end(t);
 }
 
-static void virtio(struct tree *t, const struct sq_arm64_mmio_device *d)
+static void virtio(struct tree *t, const struct sq_boot_device *d)
 {
     const uint64_t r[] = {d->gpa, d->len};
 
     begin_at(t, "virtio_mmio", d->gpa);
     text(t, "compatible", "virtio,mmio");
     reg(t, r, 2);
-    interrupt(t, GIC_SPI, d->spi, EDGE);
+    interrupt(t, GIC_SPI, d->irq, EDGE);
     flag(t, "dma-coherent");
     end(t);
 }

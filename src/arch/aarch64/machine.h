@@ -31,6 +31,7 @@
 
 #include "arch/aarch64/kernel.h"
 #include "arch/aarch64/layout.h"
+#include "arch/bootparts.h"
 
 /* mem_len bytes of RAM from SQ_ARM64_RAM_GPA. Errors: SQUIB_E_INVAL when it
  * is less than 8 MiB, more than SQ_ARM64_RAM_MAX or not a multiple of the
@@ -41,29 +42,16 @@ int sq_arm64_ram_range(uint64_t mem_len, struct squib_range *out,
 /* The machine's interrupt controller. */
 void sq_arm64_gic(struct squib_aarch64_gic *out);
 
-/* A virtio-mmio device as the device tree describes it. */
-struct sq_arm64_mmio_device {
-    uint64_t gpa;
-    uint32_t len;
-    uint32_t spi; /* edge-triggered */
-};
-
-/* Bytes that the caller owns. */
-struct sq_arm64_blob {
-    const void *data;
-    size_t len;
-};
-
 struct sq_arm64_boot {
     const struct sq_arm64_kernel *kernel;
     /* Parts of one initrd: laid one after the other, each on a 4-byte
      * boundary, as Linux allows for cpio archives. May be none. */
-    const struct sq_arm64_blob *initrd;
+    const struct sq_boot_blob *initrd;
     size_t initrd_parts;
     bool initrd_mapped; /* the first part is a mapping of a file */
     const char *cmdline; /* NULL is "" */
     uint32_t vcpus;      /* 1 .. SQUIB_VCPUS_MAX */
-    const struct sq_arm64_mmio_device *devices;
+    const struct sq_boot_device *devices;
     size_t device_count;
     bool serial;  /* the 16550A is there */
     bool rtc;     /* the PL031 is there */

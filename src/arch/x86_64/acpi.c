@@ -105,7 +105,7 @@ static void keyboard_device(struct sq_aml *a)
 
 /* The identifier under which Linux looks for virtio-mmio devices. */
 static void virtio_device(struct sq_aml *a, unsigned uid,
-                          const struct sq_x86_mmio_device *d)
+                          const struct sq_boot_device *d)
 {
     char name[8];
     size_t dev, crs;
@@ -120,8 +120,8 @@ static void virtio_device(struct sq_aml *a, unsigned uid,
     sq_aml_integer(a, 1);
     sq_aml_name(a, "_CRS");
     crs = sq_aml_resources(a);
-    sq_aml_memory32(a, d->gpa, d->len);
-    sq_aml_interrupt(a, d->gsi);
+    sq_aml_memory32(a, (uint32_t)d->gpa, d->len);
+    sq_aml_interrupt(a, d->irq);
     sq_aml_resources_end(a, crs);
     sq_aml_end(a, dev);
 }

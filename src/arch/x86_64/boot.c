@@ -112,10 +112,10 @@ static int check(const struct sq_x86_boot *boot, struct squib_error *err)
                           "\n  do: use %u at most", boot->device_count,
                           SQ_X86_VIRTIO_MAX);
     for (size_t i = 0; i < boot->device_count; i++)
-        if (boot->devices[i].gsi >= SQ_X86_IOAPIC_PINS)
+        if (boot->devices[i].irq >= SQ_X86_IOAPIC_PINS)
             return sq_err_set(err, SQUIB_E_INVAL,
                               "device %zu: there is no interrupt line %u", i,
-                              boot->devices[i].gsi);
+                              boot->devices[i].irq);
     return 0;
 }
 

@@ -19,6 +19,7 @@
 #include <squib/memory.h>
 #include <squib/vcpu.h>
 
+#include "arch/bootparts.h"
 #include "arch/x86_64/kernel.h"
 #include "arch/x86_64/layout.h"
 
@@ -28,29 +29,16 @@
 int sq_x86_ram_ranges(uint64_t mem_len, struct squib_range out[2], size_t *n,
                       struct squib_error *err);
 
-/* A virtio-mmio device as the guest's tables describe it. */
-struct sq_x86_mmio_device {
-    uint32_t gpa;
-    uint32_t len;
-    uint32_t gsi; /* edge-triggered, active high */
-};
-
-/* Bytes that the caller owns. */
-struct sq_x86_blob {
-    const void *data;
-    size_t len;
-};
-
 struct sq_x86_boot {
     const struct sq_x86_kernel *kernel;
     /* Parts of one initrd: laid one after the other, each on a 4-byte
      * boundary, as Linux allows for cpio archives. May be none. */
-    const struct sq_x86_blob *initrd;
+    const struct sq_boot_blob *initrd;
     size_t initrd_parts;
     bool initrd_mapped; /* the first part is a mapping of a file */
     const char *cmdline; /* NULL is "" */
     uint32_t vcpus;      /* 1 .. SQUIB_VCPUS_MAX */
-    const struct sq_x86_mmio_device *devices;
+    const struct sq_boot_device *devices;
     size_t device_count; /* at most SQ_X86_VIRTIO_MAX */
     bool serial;         /* COM1 is there */
     bool keyboard;       /* an i8042 that Linux should probe */

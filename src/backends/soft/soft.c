@@ -369,7 +369,8 @@ static uint64_t soft_caps(void)
 {
     return SQUIB_CAP_IRQCHIP | SQUIB_CAP_SMP | SQUIB_CAP_DIRTY_LOG |
            SQUIB_CAP_INSN_COUNT | SQUIB_CAP_VCPU_EXITS |
-           SQUIB_CAP_READONLY_MEM | SQUIB_CAP_DETERMINISTIC;
+           SQUIB_CAP_READONLY_MEM | SQUIB_CAP_DEBUG |
+           SQUIB_CAP_DETERMINISTIC;
 }
 
 static uint64_t soft_caps_one(void)

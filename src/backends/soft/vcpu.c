@@ -8,6 +8,7 @@
 
 #include "backends/soft/x86_64/block.h"
 #include "backends/soft/x86_64/cpuid.h"
+#include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/deterministic.h"
 #include "backends/soft/x86_64/jit/jit.h"
 #include "backends/soft/x86_64/lockstep.h"
@@ -59,6 +60,14 @@ static int soft_set_cpuid(struct squib_vcpu *vcpu,
     (void)err;
     memcpy(v->cpuid, leaves, n * sizeof(leaves[0]));
     v->cpu.cpuid_count = (uint32_t)n;
+    return 0;
+}
+
+static int soft_debug(struct squib_vcpu *vcpu, uint32_t flags,
+                      struct squib_error *err)
+{
+    (void)err;
+    sq_x86_debug_ask(&of(vcpu)->cpu, flags);
     return 0;
 }
 
@@ -147,6 +156,7 @@ static const struct sq_vcpu_ops vcpu_ops = {
     .set_cpuid = soft_set_cpuid,
     .get_state = sq_soft_get_state,
     .set_state = sq_soft_set_state,
+    .debug = soft_debug,
     .insn_count = soft_insn_count,
     .summary = soft_summary,
 };

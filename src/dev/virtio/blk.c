@@ -70,6 +70,8 @@ struct request {
     uint32_t data_written; /* into guest memory, once it went well */
     uint64_t start_ns;
     struct sq_chain chain;
+    uint8_t header[HEADER_LEN]; /* read once: the driver may change it */
+    size_t header_len;
     struct iovec iov[SQ_CHAIN_PIECES_MAX];
 };
 
@@ -327,7 +329,6 @@ static void get_id(struct request *r)
 static void start(struct request *r)
 {
     struct blk *blk = r->blk;
-    uint8_t header[HEADER_LEN];
 
     r->epoch = blk->epoch;
     r->data_written = 0;
@@ -339,16 +340,15 @@ static void start(struct request *r)
         sq_virtio_fail(&blk->dev);
         return;
     }
-    if (sq_chain_read(&r->chain, 0, header, sizeof(header)) !=
-        sizeof(header)) {
+    if (r->header_len != sizeof(r->header)) {
         refuse(r, S_IOERR);
         return;
     }
-    r->type = sq_ld32(header);
+    r->type = sq_ld32(r->header);
     switch (r->type) {
     case T_IN:
     case T_OUT:
-        start_transfer(r, sq_ld64(header + 8));
+        start_transfer(r, sq_ld64(r->header + 8));
         break;
     case T_FLUSH:
         if (!sq_virtio_acked(&blk->dev, F_FLUSH)) {
@@ -371,17 +371,16 @@ static void start(struct request *r)
     }
 }
 
-/* What a request costs: only data does. What the guest changes after this
- * look at it is checked again when the request starts. */
-static uint64_t cost(const struct sq_chain *chain)
+/* What a request costs: only data does. */
+static uint64_t cost(const struct request *r)
 {
-    uint8_t type[4];
+    const struct sq_chain *chain = &r->chain;
 
-    if (sq_chain_read(chain, 0, type, sizeof(type)) != sizeof(type))
+    if (r->header_len != sizeof(r->header))
         return 0;
-    if (sq_ld32(type) == T_IN && chain->writable_len)
+    if (sq_ld32(r->header) == T_IN && chain->writable_len)
         return chain->writable_len - 1;
-    if (sq_ld32(type) == T_OUT && chain->readable_len > HEADER_LEN)
+    if (sq_ld32(r->header) == T_OUT)
         return chain->readable_len - HEADER_LEN;
     return 0;
 }
@@ -399,7 +398,9 @@ static bool next(struct blk *blk)
     r = &blk->slot[blk->free_slot[blk->free_count - 1]];
     if (!sq_virtio_pop(&blk->dev, QUEUE, &r->chain))
         return false;
-    if (!sq_throttle_admit(&blk->throttle, cost(&r->chain))) {
+    r->header_len = sq_chain_read(&r->chain, 0, r->header,
+                                  sizeof(r->header));
+    if (!sq_throttle_admit(&blk->throttle, cost(r))) {
         sq_queue_unpop(&blk->dev.queue[QUEUE]);
         return false;
     }

@@ -176,6 +176,19 @@ void sq_virtio_resume(struct sq_virtio_device *dev)
     sq_poller_post(dev->poller, &dev->work);
 }
 
+void sq_virtio_lose_memory(struct sq_virtio_device *dev,
+                           struct squib_range range)
+{
+    pthread_mutex_lock(&dev->mutex);
+    for (unsigned q = 0; q < dev->ops->queue_count; q++) {
+        if (!sq_queue_lies_in(&dev->queue[q], range))
+            continue;
+        dev->queue[q].ready = false; /* nobody touches its rings again */
+        sq_virtio_fail(dev);
+    }
+    pthread_mutex_unlock(&dev->mutex);
+}
+
 void sq_virtio_reset(struct sq_virtio_device *dev)
 {
     atomic_store(&dev->status, 0);

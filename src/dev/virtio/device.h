@@ -204,6 +204,11 @@ void sq_virtio_post(struct sq_virtio_device *dev, uint32_t bits);
 void sq_virtio_pause(struct sq_virtio_device *dev);
 void sq_virtio_resume(struct sq_virtio_device *dev);
 
+/* Event thread, while paused: that range is about to be memory no more. Where
+ * the driver had put a ring there, the device needs a reset. */
+void sq_virtio_lose_memory(struct sq_virtio_device *dev,
+                           struct squib_range range);
+
 /* Mutex held, any thread: the driver reset the device. */
 void sq_virtio_reset(struct sq_virtio_device *dev);
 /* Mutex held, any thread: stores features_acked; false when the set is not

@@ -100,7 +100,7 @@ struct net {
     bool dead;           /* the engine's other end has gone */
     bool rx_stalled;     /* `frame` waits for buffers of the guest */
     bool tx_busy;        /* a chain waits for the engine */
-    bool tx_admitted;    /* that chain has paid its rate limit */
+    size_t tx_paid;      /* what that chain has paid its rate limit for */
     bool from_filter;    /* `frame` is the filter's */
     struct sq_net_frame frame; /* for the guest; len 0: none */
     struct sq_used used[QUEUE_SIZE];
@@ -432,9 +432,10 @@ static bool transmit(struct net *n)
         count(&n->counters.tx_failed, 1);
         return true;
     }
-    if (!n->tx_admitted && !sq_throttle_admit(&n->tx, len))
+    /* While it waited for the engine, the driver may have made it longer. */
+    if (len > n->tx_paid && !sq_throttle_admit(&n->tx, len))
         return false;
-    n->tx_admitted = false;
+    n->tx_paid = 0;
     sq_chain_read(&n->chain, 0, n->tx_header, sizeof(n->tx_header));
     pieces = prepare(n, len);
     if (!pieces) {
@@ -452,7 +453,8 @@ static bool transmit(struct net *n)
         break;
     case SQ_NET_BUSY:
         count(&n->counters.tx_busy, 1);
-        n->tx_busy = n->tx_admitted = true;
+        n->tx_busy = true;
+        n->tx_paid = len;
         return false;
     case SQ_NET_DEAD:
         died(n);
@@ -611,7 +613,8 @@ static void reset(struct sq_virtio_device *dev)
     watch(n, 0);
     sq_throttle_reset(&n->rx);
     sq_throttle_reset(&n->tx);
-    n->rx_stalled = n->tx_busy = n->tx_admitted = false;
+    n->rx_stalled = n->tx_busy = false;
+    n->tx_paid = 0;
     n->frame.len = 0;
 }
 

@@ -95,6 +95,16 @@ static void settle(struct flush *f, int error)
     answer(f, error ? RET_ERROR : RET_OK);
 }
 
+/* After completions, mutex held. */
+static void settled(struct pmem *p)
+{
+    sq_virtio_signal(&p->dev, QUEUE);
+    if (p->stalled) {
+        p->stalled = false;
+        sq_virtio_again(&p->dev, QUEUE);
+    }
+}
+
 static void flushed(struct sq_disk_request *disk, int error)
 {
     struct flush *f = SQ_CONTAINER_OF(disk, struct flush, disk);
@@ -111,11 +121,7 @@ static void flushed(struct sq_disk_request *disk, int error)
         return;
     }
     settle(f, error);
-    sq_virtio_signal(&p->dev, QUEUE);
-    if (p->stalled) {
-        p->stalled = false;
-        sq_virtio_again(&p->dev, QUEUE);
-    }
+    settled(p);
     sq_virtio_leave(&p->dev);
 }
 
@@ -194,6 +200,14 @@ static void notify(struct sq_virtio_device *dev, unsigned q)
     sq_virtio_signal(dev, q);
 }
 
+/* Waits for all that was submitted; mutex held. */
+static void drain(struct pmem *p)
+{
+    p->processing = true;
+    sq_disk_drain(p->disk);
+    p->processing = false;
+}
+
 static void reset(struct sq_virtio_device *dev)
 {
     struct pmem *p = pmem_of(dev);
@@ -201,9 +215,16 @@ static void reset(struct sq_virtio_device *dev)
     p->epoch++;
     p->stalled = false;
     sq_throttle_reset(&p->throttle);
-    p->processing = true;
-    sq_disk_drain(p->disk);
-    p->processing = false;
+    drain(p);
+}
+
+/* What is under way ends; what waits in the queue stays there. */
+static void drain_to_pause(struct sq_virtio_device *dev)
+{
+    struct pmem *p = pmem_of(dev);
+
+    drain(p);
+    settled(p);
 }
 
 /* The file is shorter than it was, or part of it cannot be read. */
@@ -251,6 +272,7 @@ static const struct sq_virtio_ops pmem_ops = {
     .queue_size = QUEUE_SIZE,
     .reset = reset,
     .notify = notify,
+    .pause = drain_to_pause,
     .free = pmem_free,
 };
 

@@ -121,6 +121,17 @@ bool sq_queue_start(struct sq_queue *q, struct squib_memory *mem,
     return true;
 }
 
+bool sq_queue_lies_in(const struct sq_queue *q, struct squib_range range)
+{
+    return q->ready &&
+           (sq_overlaps(q->desc_gpa, DESC_LEN * (uint64_t)q->size,
+                        range.gpa, range.len) ||
+            sq_overlaps(q->avail_gpa, avail_len(q->size), range.gpa,
+                        range.len) ||
+            sq_overlaps(q->used_gpa, used_len(q->size), range.gpa,
+                        range.len));
+}
+
 /* Adds one buffer to the chain, in one piece a region. */
 static bool add_buffer(const struct sq_queue *q, struct sq_chain *c,
                        const struct desc *d)

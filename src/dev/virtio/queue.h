@@ -77,6 +77,9 @@ void sq_queue_reset(struct sq_queue *q);
 bool sq_queue_start(struct sq_queue *q, struct squib_memory *mem,
                     bool event_idx, bool indirect);
 
+/* Whether the queue runs and has a ring in that range. */
+bool sq_queue_lies_in(const struct sq_queue *q, struct squib_range range);
+
 /* Takes the next available chain. SQ_QUEUE_BROKEN for an index jump, a bad
  * head, a loop, a chain or indirect table that is too long, a buffer
  * outside memory, nested indirection or readable after writable; the queue

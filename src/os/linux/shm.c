@@ -23,12 +23,16 @@ int sq_shm_new(uint64_t len, enum sq_shm_pages pages, int *fd, void **hva)
     bool pool = pages == SQ_PAGES_2M;
     int error;
 
-    *fd = memfd_create("guest-memory", MFD_CLOEXEC |
+    *fd = memfd_create("guest-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING |
                        (pool ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
     if (*fd < 0)
         return errno;
     *hva = MAP_FAILED;
-    if (ftruncate(*fd, (off_t)len) == 0)
+    /* Whoever it is shared with could else cut it short, and the next access
+     * of ours would be our end. */
+    if (ftruncate(*fd, (off_t)len) == 0 &&
+        fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
+            0)
         /* Pages of the pool are reserved: none may be missing later. */
         *hva = mmap(NULL, len, PROT_READ | PROT_WRITE,
                     MAP_SHARED | (pool ? 0 : MAP_NORESERVE), *fd, 0);

@@ -216,6 +216,7 @@ struct fetch {
     struct sq_code_page *page;
     const uint8_t *bytes;
     unsigned avail; /* to the end of the page */
+    bool settled;   /* what is read now, nobody can overwrite unseen */
 };
 
 static uint64_t fetch_gva(const struct sq_x86_cpu *c)
@@ -288,6 +289,7 @@ static void decode_crossing(struct sq_x86_cpu *c, struct fetch *f,
         x->page = &s->pages[(x->pa - s->gpa) >> 12];
         x->gen = sq_code_page_gen(x->page);
         mark(c, x->page, x->pa & ~0xfffull, 0, rest);
+        f->settled &= settled(c, x->page);
         memcpy(bytes + f->avail, s->hva + (x->pa - s->gpa), rest);
     } else {
         memset(bytes + f->avail, 0xff, rest);
@@ -308,6 +310,8 @@ static void decode_into(struct sq_x86_cpu *c, struct fetch *f,
     *b = (struct sq_x86_block){.pa = f->pa, .page = f->page,
                                .mode = c->mode};
     b->gen = sq_code_page_gen(f->page);
+    mark(c, f->page, page_gpa, start, 15);
+    f->settled = settled(c, f->page);
     while (go && b->n < max && off < f->avail) {
         unsigned room = f->avail - off;
 
@@ -582,10 +586,9 @@ static bool decode_new(struct sq_x86_cpu *c, struct fetch *f,
     struct sq_x86_block *b = *out = young_room(c);
     bool first = is_first(c, f->pa);
 
+    sq_x86_answer_purge(c); /* ours is waited for, too */
     decode_into(c, f, b, SQ_BLOCK_INSNS_MAX);
-    sq_x86_answer_purge(c);
-    if (!settled(c, b->page) ||
-        (b->crosses && !settled(c, sq_block_cross(b)->page))) {
+    if (!f->settled) {
         b->jit[0] = b->jit[1] = SQ_JIT_NEVER;
         return true;
     }

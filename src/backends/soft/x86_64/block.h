@@ -20,11 +20,18 @@
  * What is announced otherwise, by a flag in memory, must be seen as well,
  * once the other vCPU has serialized; and a vCPU must see its own writes,
  * even in what another one decoded. Therefore a block is entered in the cache
- * only when all writers have answered, which is known by counting: requests
- * are numbered, every vCPU says up to which it has answered, and one that runs
- * no guest code has answered all. Until then what is decoded runs
- * once and is decoded again the next time. So whatever is in the cache and
- * fresh, nobody can overwrite unseen.
+ * only when all writers had answered before its bytes were read, which is
+ * known by counting: requests are numbered, every vCPU says up to which it has
+ * answered, and one that runs no guest code has answered all. Until then what
+ * is decoded runs once and is decoded again the next time. So whatever is in
+ * the cache and fresh, nobody can overwrite unseen.
+ *
+ * "Before" matters for a mapping that goes for another reason, to make room
+ * in the TLB, just when it is asked for. Its vCPU looks for a request first,
+ * but without a fence: the look may come before the request and a write
+ * before it, from the store buffer, after the decoder has read. Then nobody
+ * bumps the generation. But the vCPU's answer is stored after that write, and
+ * who sees the answer and reads then, reads what was written.
  *
  * Two blocks in five run only once. So a block enters the cache when it runs
  * for the second time on one vCPU; the first time it is the vCPU's own

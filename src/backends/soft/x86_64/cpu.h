@@ -255,15 +255,15 @@ struct sq_x86_jc { /* jump cache: RIP to block */
     struct sq_x86_block *block;
 };
 
-/* The translator's jump cache: RIP to translated code. */
-#define SQ_JJC_SIZE 4096u
+/* The translator's jump cache: RIP to translated code, in the entry that its
+ * hash says or in that one's neighbour (n ^ 1). */
+#define SQ_JJC_SIZE 8192u
 struct sq_x86_jjc {
-    uint64_t gva, key; /* key: c->jc_key of then */
-    uint64_t page;     /* of gva */
+    uint64_t gva;
     const void *code;
     _Atomic uint32_t *gen_at; /* the code page's generation now and then */
     uint32_t gen;
-    uint64_t unused[2]; /* to a power of two */
+    uint32_t key; /* c->jc_key >> 32 of then */
 };
 
 /* What translated code uses beside the guest's registers (jit/). */
@@ -388,10 +388,13 @@ struct sq_x86_det {
     bool (*translated)(struct sq_x86_cpu *c, struct sq_x86_block *b);
 };
 
-/* Breakpoints (debug.h): bit n stands for DRn. */
+/* The guest's breakpoints, where bit n stands for DRn, and the embedder's
+ * debugger (debug.h). */
 struct sq_x86_debug {
     uint8_t code, data, port; /* enabled as what */
     uint8_t hits;  /* by data and ports, until the instruction's end */
+    uint8_t asked; /* SQUIB_DEBUG_* */
+    bool due;      /* a step is complete; its exit comes next */
     struct sq_tlb_entry aside; /* for the page that an access goes to, */
     size_t aside_k;            /* and where it would be in the TLB */
 };

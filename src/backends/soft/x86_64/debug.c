@@ -7,6 +7,7 @@
 
 enum { ON_CODE = 0, ON_WRITE = 1, ON_PORT = 2, ON_ACCESS = 3 };
 enum { DR6_HITS = 15 };
+#define DR6_ONES 0xffff0ff0u
 
 static unsigned condition(const struct sq_x86_cpu *c, unsigned n)
 {
@@ -150,4 +151,39 @@ void sq_x86_debug_repeats(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
         c->rflags |= FL_RF;
     if (c->rflags & FL_TF)
         sq_x86_debug_raise(c, i, DR6_BS);
+}
+
+/* --- the embedder's debugger --------------------------------------------- */
+
+void sq_x86_debug_ask(struct sq_x86_cpu *c, uint32_t flags)
+{
+    c->debug.asked = (uint8_t)flags;
+    /* What has not been returned yet is wanted as long as it steps. */
+    if (!sq_x86_stepping(c))
+        c->debug.due = false;
+}
+
+static void describe(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
+                     uint32_t why)
+{
+    uint64_t pc = linear_rip(c) + (i ? i->off : 0);
+
+    c->exit->kind = SQUIB_EXIT_DEBUG;
+    c->exit->debug = (struct squib_exit_debug){
+        .pc = c->code64 ? pc : (uint32_t)pc, .syndrome = DR6_ONES | why};
+}
+
+struct squib_exit *sq_x86_debug_exit(struct sq_x86_cpu *c)
+{
+    c->debug.due = false;
+    describe(c, NULL, DR6_BS);
+    return c->exit;
+}
+
+void sq_x86_debug_int3(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
+{
+    if (!(c->debug.asked & SQUIB_DEBUG_BREAK))
+        return;
+    describe(c, i, 0);
+    sq_x86_leave_exit(c, i);
 }

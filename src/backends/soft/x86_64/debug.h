@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hardware breakpoints: DR0 to DR3 under DR7 (SDM vol. 3, 17.2 and 17.3).
+ * Who stops the guest between instructions: the guest itself with hardware
+ * breakpoints, and the embedder's debugger.
  *
+ * Hardware breakpoints: DR0 to DR3 under DR7 (SDM vol. 3, 17.2 and 17.3).
  * Nothing on the fast paths knows of them. Pages with an instruction
  * breakpoint are kept out of the jump cache, and so out of translated code:
  * their instructions are fetched one by one, and the fetch looks. Pages with
@@ -9,7 +11,15 @@
  * access hit waits in c->debug.hits for the end of its instruction.
  *
  * Accesses that are not an instruction's own do not count: page walks, the
- * delivery of interrupts. All for the vCPU's thread.
+ * delivery of interrupts.
+ *
+ * The embedder's debugger (squib_vcpu_debug()) uses nothing of that, so the
+ * guest does not see it. While it steps, the run loop executes instructions
+ * one by one, which makes a step due; so does entering a handler. The exit is
+ * returned before anything else happens, but after what the instruction wrote
+ * to devices. INT3 itself looks whether it is to leave.
+ *
+ * All for the vCPU's thread.
  */
 #ifndef SQ_SOFT_X86_DEBUG_H
 #define SQ_SOFT_X86_DEBUG_H
@@ -39,6 +49,29 @@ void sq_x86_debug_settle_rf(struct sq_x86_cpu *c);
 /* Instruction i repeats, and is about to be left between two turns: the
  * next one is no new begin, and with the trap flag there is a trap. */
 void sq_x86_debug_repeats(struct sq_x86_cpu *c, const struct sq_x86_insn *i);
+
+/* What the debugger asks for, SQUIB_DEBUG_*: from the next run on. */
+void sq_x86_debug_ask(struct sq_x86_cpu *c, uint32_t flags);
+
+static inline bool sq_x86_stepping(const struct sq_x86_cpu *c)
+{
+    return c->debug.asked & SQUIB_DEBUG_STEP;
+}
+
+/* The guest has got ahead by a step. */
+static inline void sq_x86_debug_stepped(struct sq_x86_cpu *c)
+{
+    c->debug.due = sq_x86_stepping(c);
+}
+
+/* The DEBUG exit of a step that is due. */
+struct squib_exit *sq_x86_debug_exit(struct sq_x86_cpu *c);
+
+/* Before INT3, instruction i (NULL: it is at RIP): leaves if the debugger
+ * wants it. */
+void sq_x86_debug_int3(struct sq_x86_cpu *c, const struct sq_x86_insn *i);
+/* Whether i is one. (interrupt.c) */
+bool sq_x86_is_int3(const struct sq_x86_insn *i);
 
 /* DR6 says why: `bits` and the hits that wait. */
 void sq_x86_debug_say(struct sq_x86_cpu *c, uint32_t bits);

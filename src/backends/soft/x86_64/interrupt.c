@@ -241,7 +241,12 @@ OP(int_I)
 }
 OP(int3)
 {
+    sq_x86_debug_int3(c, i);
     soft_interrupt(c, i, EXC_BP);
+}
+bool sq_x86_is_int3(const struct sq_x86_insn *i)
+{
+    return i->exec == int3;
 }
 OP(into)
 {

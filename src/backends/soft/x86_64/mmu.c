@@ -288,7 +288,8 @@ static struct sq_tlb_entry *fill_entry(struct sq_x86_cpu *c,
                      &w, &error))
         page_fault(c, i, gva, error);
     sq_tlb_large_note(&c->large, gva, sq_tlb_size_of(w.shift));
-    /* Only this entry: the instruction may hold pointers of others. */
+    /* Only this entry: the instruction may hold pointers of others. A request
+     * that a look without a fence misses is covered in block.h. */
     if (SQ_UNLIKELY(atomic_load(&c->attn) & ATTN_PURGE))
         purge_code(c, e, k, NULL);
     sq_x86_tlb_clear(e, k);

@@ -170,6 +170,7 @@ static void start_up(struct sq_x86_cpu *c, uint8_t vector)
     c->gpr[SQ_RIP] = 0;
     c->run_state = SQUIB_X86_RUNNABLE;
     sq_x86_update_mode(c);
+    sq_x86_debug_stepped(c);
 }
 
 /* One instruction by itself; what waits is looked at right after it. */
@@ -177,6 +178,10 @@ static void one_instruction(struct sq_x86_cpu *c)
 {
     struct sq_x86_block *b = sq_block_single(c);
 
+    if (sq_x86_is_int3(b->insn))
+        sq_x86_debug_int3(c, NULL); /* a shadow stays for what follows */
+    c->irq_shadow = false;
+    sq_x86_debug_stepped(c);
     c->block = b;
     c->icount += b->n;
     atomic_fetch_or(&c->attn, ATTN_IRQ);
@@ -184,13 +189,28 @@ static void one_instruction(struct sq_x86_cpu *c)
     c->block = NULL;
 }
 
-/* One instruction with the trap flag set. */
+/* Whether instructions run one by one. */
+static bool steps(const struct sq_x86_cpu *c)
+{
+    return c->rflags & FL_TF || sq_x86_stepping(c);
+}
+
+/* One instruction, and the trap if the trap flag is set. */
 static void single_step(struct sq_x86_cpu *c)
 {
+    bool trap = c->rflags & FL_TF;
+
     c->no_step = false;
     one_instruction(c);
-    if (!c->no_step)
+    if (trap && !c->no_step)
         sq_x86_step_trap(c);
+}
+
+static void interrupt(struct sq_x86_cpu *c, unsigned vector)
+{
+    c->run_state = SQUIB_X86_RUNNABLE;
+    sq_x86_interrupt(c, vector, false, NO_ERROR_CODE);
+    sq_x86_debug_stepped(c);
 }
 
 /* Takes what arrived. False: an instruction ran by itself, look again. */
@@ -216,18 +236,13 @@ static bool events(struct sq_x86_cpu *c)
     /* What arrives between this look and the instruction counts, too: it
      * runs now, whether or not something waits. */
     if (sq_in_shadow(c) && !c->fault_waits) {
-        c->irq_shadow = false;
-        if (c->rflags & FL_TF)
-            single_step(c);
-        else
-            one_instruction(c);
+        single_step(c);
         return false;
     }
     if (c->nmi_pending && !c->nmi_blocked) {
         c->nmi_pending--;
         c->nmi_blocked = true;
-        c->run_state = SQUIB_X86_RUNNABLE;
-        sq_x86_interrupt(c, EXC_NMI, false, NO_ERROR_CODE);
+        interrupt(c, EXC_NMI);
         return true;
     }
     if (!(c->rflags & FL_IF) || !c->lapic)
@@ -235,9 +250,7 @@ static bool events(struct sq_x86_cpu *c)
     v = sq_lapic_pending_vector(c->lapic);
     if (v < 0)
         return true;
-    c->run_state = SQUIB_X86_RUNNABLE;
-    v = sq_lapic_accept(c->lapic, (uint8_t)v);
-    sq_x86_interrupt(c, (unsigned)v, false, NO_ERROR_CODE);
+    interrupt(c, sq_lapic_accept(c->lapic, (uint8_t)v));
     return true;
 }
 
@@ -265,19 +278,19 @@ again:
     /* An instruction that is half done goes on before anything else. */
     if (sq_x86_replaying(c)) {
         atomic_fetch_or(&c->attn, attn & (ATTN_IRQ | ATTN_CANCEL));
-        if (c->rflags & FL_TF) {
-            single_step(c);
-            goto again;
-        }
-        if (!(attn & ATTN_CANCEL))
+        if (!(attn & ATTN_CANCEL) && !steps(c))
             return NULL;
-        one_instruction(c);
+        single_step(c);
         goto again;
     }
     /* Behind a load of SS they wait for the next instruction, too. */
     if (SQ_UNLIKELY(c->debug.hits) && !sq_in_shadow(c)) {
         atomic_fetch_or(&c->attn, attn & (ATTN_IRQ | ATTN_CANCEL));
         sq_x86_debug_raise(c, NULL, 0);
+    }
+    if (SQ_UNLIKELY(c->debug.due)) {
+        atomic_fetch_or(&c->attn, attn & (ATTN_IRQ | ATTN_CANCEL));
+        return sq_x86_debug_exit(c);
     }
     if (attn & ATTN_CANCEL) {
         atomic_fetch_or(&c->attn, attn & ATTN_IRQ);
@@ -291,7 +304,7 @@ again:
         c->exit->kind = SQUIB_EXIT_CANCELED;
         return c->exit;
     }
-    if (!events(c))
+    if (!events(c) || c->debug.due)
         goto again;
     if (c->run_state != SQUIB_X86_RUNNABLE)
         return exit_idle(c);
@@ -299,7 +312,7 @@ again:
         c->fault_waits = false;
         sq_x86_raise(c, NULL, c->fault_vector, c->fault_error);
     }
-    if (c->rflags & FL_TF) {
+    if (steps(c)) {
         single_step(c);
         goto again;
     }
@@ -319,10 +332,12 @@ static struct squib_exit *run(struct sq_x86_cpu *c)
     case LEAVE_EXIT: return c->exit;
     case LEAVE_FAULT:
         if (!deliver_fault(c)) {
+            c->debug.due = false;
             c->exit->kind = SQUIB_EXIT_SHUTDOWN;
             c->exit->shutdown.fault = true;
             return c->exit;
         }
+        sq_x86_debug_stepped(c);
         break;
     default: break; /* 0, LEAVE_RESTART */
     }
@@ -395,6 +410,7 @@ void sq_x86_reset(struct sq_x86_cpu *c, bool init)
     c->nmi_pending = 0;
     c->nmi_blocked = c->irq_shadow = c->ss_shadow = false;
     c->debug.hits = 0;
+    c->debug.due = false;
     c->replay.count = 0;
     c->delivering = -1;
     if (!init) {

@@ -37,27 +37,22 @@ static inline uint32_t f32_bits(float x)
     return v;
 }
 
+/* name_slow(): in software, as MXCSR says and with its flags. */
+#define SLOW(name, to, from, convert)                                      \
+    OUT_OF_LINE to name##_slow(struct sq_x86_cpu *c,                       \
+                               const struct sq_x86_insn *i, from v)        \
+    {                                                                      \
+        struct sq_fp_env env = sq_sse_env(c);                              \
+        to r = convert(v, &env);                                           \
+                                                                           \
+        sq_sse_finish(c, i, &env);                                         \
+        return r;                                                          \
+    }
+
 /* --- from integers --------------------------------------------------- */
 
-OUT_OF_LINE uint64_t i64_to_sd_slow(struct sq_x86_cpu *c,
-                                    const struct sq_x86_insn *i, int64_t v)
-{
-    struct sq_fp_env env = sq_sse_env(c);
-    uint64_t r = sq_f64_from_i64(v, &env);
-
-    sq_sse_finish(c, i, &env);
-    return r;
-}
-
-OUT_OF_LINE uint32_t i64_to_ss_slow(struct sq_x86_cpu *c,
-                                    const struct sq_x86_insn *i, int64_t v)
-{
-    struct sq_fp_env env = sq_sse_env(c);
-    uint32_t r = sq_f32_from_i64(v, &env);
-
-    sq_sse_finish(c, i, &env);
-    return r;
-}
+SLOW(i64_to_sd, uint64_t, int64_t, sq_f64_from_i64)
+SLOW(i64_to_ss, uint32_t, int64_t, sq_f32_from_i64)
 
 /* Integers of up to 53 and 24 bits are exact. */
 static inline uint64_t i64_to_sd(struct sq_x86_cpu *c,
@@ -320,25 +315,8 @@ SSE_OP(cvttpd2dq, pd_to_i32(c, i, b, true))
 
 /* --- between floats and doubles -------------------------------------- */
 
-OUT_OF_LINE uint64_t ss_to_sd_slow(struct sq_x86_cpu *c,
-                                   const struct sq_x86_insn *i, uint32_t v)
-{
-    struct sq_fp_env env = sq_sse_env(c);
-    uint64_t r = sq_f32_to_f64(v, &env);
-
-    sq_sse_finish(c, i, &env);
-    return r;
-}
-
-OUT_OF_LINE uint32_t sd_to_ss_slow(struct sq_x86_cpu *c,
-                                   const struct sq_x86_insn *i, uint64_t v)
-{
-    struct sq_fp_env env = sq_sse_env(c);
-    uint32_t r = sq_f64_to_f32(v, &env);
-
-    sq_sse_finish(c, i, &env);
-    return r;
-}
+SLOW(ss_to_sd, uint64_t, uint32_t, sq_f32_to_f64)
+SLOW(sd_to_ss, uint32_t, uint64_t, sq_f64_to_f32)
 
 static inline uint64_t ss_to_sd(struct sq_x86_cpu *c,
                                 const struct sq_x86_insn *i, uint32_t v)

@@ -104,9 +104,10 @@ static bool one_by_one(const struct sq_x86_cpu *c, uint64_t gva)
     return c->debug.data && sq_x86_debug_on_page(c, c->debug.data, gva);
 }
 
-static bool trap_waits(const struct sq_x86_cpu *c)
+/* Turns are steps. */
+static bool turn_by_turn(const struct sq_x86_cpu *c)
 {
-    return c->rflags & FL_TF || c->debug.hits;
+    return c->rflags & FL_TF || sq_x86_stepping(c);
 }
 
 static inline uint64_t min64(uint64_t a, uint64_t b)
@@ -221,6 +222,7 @@ static bool rep(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                 unsigned len, one_fn *one, page_fn *page)
 {
     uint64_t budget = CHUNK;
+    bool each = turn_by_turn(c);
 
     for (;;) {
         uint64_t n = sq_string_count(c, i), done = 0;
@@ -229,7 +231,7 @@ static bool rep(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
             return true;
         if (!budget)
             return false;
-        if (page && !(c->rflags & FL_TF))
+        if (page && !each)
             done = page(c, i, len, min64(n, budget));
         if (!done) {
             one(c, i, len);
@@ -238,7 +240,7 @@ static bool rep(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         }
         sq_string_set_count(c, i, n - done);
         budget -= min64(budget, done);
-        if (SQ_UNLIKELY(trap_waits(c)) && n != done)
+        if (SQ_UNLIKELY(each || c->debug.hits) && n != done)
             return false;
         /* Our own code may have been overwritten. */
         if (SQ_UNLIKELY(!sq_block_fresh(c->block)) && n != done)
@@ -338,7 +340,7 @@ static void scas_one(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 static bool rep_compare(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
                         unsigned len, one_fn *one)
 {
-    bool want = i->flags & IF_REP;
+    bool want = i->flags & IF_REP, each = turn_by_turn(c);
 
     for (uint64_t budget = CHUNK;; budget--) {
         uint64_t n = sq_string_count(c, i);
@@ -354,7 +356,7 @@ static bool rep_compare(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
         sq_string_set_count(c, i, n - 1);
         if (sq_zf(c) != want)
             return true;
-        if (SQ_UNLIKELY(trap_waits(c)) && n > 1)
+        if (SQ_UNLIKELY(each || c->debug.hits) && n > 1)
             return false;
     }
 }

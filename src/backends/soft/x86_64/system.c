@@ -1,27 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Control and debug registers, descriptor-table registers, and the rest of
- * what only system software uses. */
+/* Control and debug registers, and the rest of what only system software
+ * uses; descriptor tables are in descriptor.c. */
 #include "backends/soft/vm.h"
 #include "backends/soft/x86_64/cpuid.h"
 #include "backends/soft/x86_64/debug.h"
 #include "backends/soft/x86_64/ops.h"
 #include "backends/soft/x86_64/seg.h"
+#include "backends/soft/x86_64/system.h"
 #include "backends/soft/x86_64/x87.h"
 #include "backends/soft/x86_64/walk.h"
 
 #include <unistd.h>
-
-static void need_cpl0(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
-{
-    if (c->cpl != 0)
-        sq_x86_gp(c, i, 0);
-}
-
-/* Ends a block at the next instruction. */
-static void end(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
-{
-    c->gpr[SQ_RIP] = sq_next_rip(c, i);
-}
 
 /* --- control registers (SDM vol. 3, 2.5 and 4.1) --------------------- */
 
@@ -128,7 +117,7 @@ OP(mov_RC)
 {
     uint64_t v;
 
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     switch (i->reg) {
     case 0: v = c->cr0; break;
     case 2: v = c->cr2; break;
@@ -151,7 +140,7 @@ OP(mov_CR)
     uint64_t next = sq_next_rip(c, i);
     int bad = 0;
 
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     switch (i->reg) {
     case 0: bad = sq_x86_set_cr0(c, v); break;
     case 2: c->cr2 = v; break;
@@ -173,7 +162,7 @@ static unsigned debug_index(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {
     unsigned n = i->reg;
 
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     if (n > 7 || ((n == 4 || n == 5) && c->cr4 & CR4_DE))
         sq_x86_ud(c, i);
     return n == 4 || n == 5 ? n + 2 : n;
@@ -214,42 +203,27 @@ OP(mov_DR)
         c->dr7 = (v & 0xffff2bff) | 0x400;
     if (n != 6)
         sq_x86_debug_update(c);
-    end(c, i);
+    sq_end_block(c, i);
 }
 FAM1(mov_RD, mov_RD, NULL)
 FAM1(mov_DR, mov_DR, NULL)
 
 OP(clts)
 {
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     c->cr0 &= ~(uint64_t)CR0_TS;
-    end(c, i);
+    sq_end_block(c, i);
 }
 FAM1(clts, clts, NULL)
 
-static void store16(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                    uint64_t v)
-{
-    ST(16, sq_ea(c, i, 2, ACCESS_W), v);
-}
-static void write_by_size(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                          uint64_t v)
-{
-    if (i->osz == 1)
-        WR(16, i->rm, v);
-    else if (i->osz == 2)
-        WR(32, i->rm, v);
-    else
-        WR(64, i->rm, v);
-}
 OP(smsw_r)
 {
-    write_by_size(c, i, c->cr0);
+    sq_write_by_size(c, i, c->cr0);
     NEXT;
 }
 OP(smsw_m)
 {
-    store16(c, i, c->cr0);
+    sq_store16(c, i, c->cr0);
     NEXT;
 }
 FAM1(smsw, smsw_r, smsw_m)
@@ -260,7 +234,7 @@ static void lmsw(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     uint64_t next = sq_next_rip(c, i);
 
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     if (sq_x86_set_cr0(c, (c->cr0 & ~(uint64_t)(CR0_MP | CR0_EM | CR0_TS)) |
                               (v & 15u)))
         sq_x86_gp(c, i, 0);
@@ -276,222 +250,17 @@ OP(lmsw_m)
 }
 FAM1(lmsw, lmsw_r, lmsw_m)
 
-/* --- descriptor tables ----------------------------------------------- */
-
-static void store_table(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                        uint16_t limit, uint64_t base)
-{
-    unsigned len = c->code64 ? 8 : 4;
-    uint64_t gva = sq_ea(c, i, 2 + len, ACCESS_W);
-
-    sq_x86_probe_write(c, i, gva, 2 + len);
-    ST(16, gva, limit);
-    sq_st_bytes(c, i, gva + 2, &base, len);
-}
-OP(sgdt)
-{
-    store_table(c, i, c->gdtr.limit, c->gdtr.base);
-    NEXT;
-}
-OP(sidt)
-{
-    store_table(c, i, c->idtr.limit, c->idtr.base);
-    NEXT;
-}
-FAM1(sgdt, NULL, sgdt)
-FAM1(sidt, NULL, sidt)
-
-static void load_table(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                       uint16_t *limit, uint64_t *base)
-{
-    unsigned len = c->code64 ? 8 : 4;
-    uint64_t b = 0, gva = sq_ea(c, i, 2 + len, ACCESS_R);
-    uint16_t l;
-
-    need_cpl0(c, i);
-    l = LD(16, gva);
-    sq_ld_bytes(c, i, gva + 2, &b, len);
-    if (c->code64 && !sq_canonical(b))
-        sq_x86_gp(c, i, 0);
-    if (!c->code64 && i->osz == 1)
-        b &= 0xffffff;
-    *limit = l;
-    *base = b;
-    end(c, i);
-}
-OP(lgdt)
-{
-    load_table(c, i, &c->gdtr.limit, &c->gdtr.base);
-}
-OP(lidt)
-{
-    load_table(c, i, &c->idtr.limit, &c->idtr.base);
-}
-FAM1(lgdt, NULL, lgdt)
-FAM1(lidt, NULL, lidt)
-
-static void need_protected(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
-{
-    if (!sq_protected(c))
-        sq_x86_ud(c, i);
-}
-
-#define STORE_SELECTOR(name, seg_)                                         \
-    OP(name##_r)                                                           \
-    {                                                                      \
-        need_protected(c, i);                                              \
-        write_by_size(c, i, c->seg[seg_].sel);                             \
-        NEXT;                                                              \
-    }                                                                      \
-    OP(name##_m)                                                           \
-    {                                                                      \
-        need_protected(c, i);                                              \
-        store16(c, i, c->seg[seg_].sel);                                   \
-        NEXT;                                                              \
-    }                                                                      \
-    FAM1(name, name##_r, name##_m)
-STORE_SELECTOR(sldt, SEG_LDTR)
-STORE_SELECTOR(str, SEG_TR)
-
-/* LLDT and LTR (SDM vol. 2). */
-static void load_system(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                        unsigned seg, uint16_t sel)
-{
-    bool wide = c->efer & EFER_LMA;
-    struct sq_x86_segreg v;
-    struct sq_desc d;
-    uint32_t attr;
-
-    need_protected(c, i);
-    need_cpl0(c, i);
-    if (!(sel & ~3u)) {
-        if (seg == SEG_TR)
-            sq_x86_gp(c, i, 0);
-        v = (struct sq_x86_segreg){.sel = sel,
-                                   .attr = SQUIB_X86_ATTR_UNUSABLE};
-        sq_seg_set(c, seg, &v);
-        return;
-    }
-    if (sel & 4 || !sq_desc_read(c, i, sel, wide, &d))
-        sq_x86_gp(c, i, sel & ~3u);
-    attr = sq_desc_attr(d.lo);
-    if (attr & ATTR_S ||
-        (seg == SEG_LDTR ? (attr & 15) != 2
-                         : (attr & 15) != 9 && (wide || (attr & 15) != 1)))
-        sq_x86_gp(c, i, sel & ~3u);
-    if (!(attr & ATTR_P))
-        sq_x86_raise(c, i, EXC_NP, sel & ~3u);
-    sq_desc_unpack(&d, sel, wide, &v);
-    if (wide && !sq_canonical(v.base))
-        sq_x86_gp(c, i, sel & ~3u);
-    if (seg == SEG_TR) {
-        d.lo |= 2ull << 40; /* busy */
-        sq_sys_st8(c, i, d.gva + 5, (uint8_t)(d.lo >> 40));
-    }
-    sq_desc_unpack(&d, sel, wide, &v);
-    sq_seg_set(c, seg, &v);
-}
-#define LOAD_SELECTOR(name, seg)                                           \
-    OP(name##_r)                                                           \
-    {                                                                      \
-        load_system(c, i, seg, RD(16, i->rm));                             \
-        NEXT;                                                              \
-    }                                                                      \
-    OP(name##_m)                                                           \
-    {                                                                      \
-        need_protected(c, i);                                              \
-        load_system(c, i, seg, LD(16, sq_ea(c, i, 2, ACCESS_R)));          \
-        NEXT;                                                              \
-    }                                                                      \
-    FAM1(name, name##_r, name##_m)
-LOAD_SELECTOR(lldt, SEG_LDTR)
-LOAD_SELECTOR(ltr, SEG_TR)
-
-/* LAR, LSL, VERR, VERW: answer in ZF whether a selector is good. */
-enum ask { ASK_LAR, ASK_LSL, ASK_VERR, ASK_VERW };
-
-static bool ask(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
-                uint16_t sel, enum ask what, uint32_t *answer)
-{
-    struct sq_x86_segreg v;
-    struct sq_desc d;
-    uint32_t attr;
-    bool conforming;
-
-    need_protected(c, i);
-    if (!(sel & ~3u) || !sq_desc_read(c, i, sel, false, &d))
-        return false;
-    attr = sq_desc_attr(d.lo);
-    conforming = (attr & (ATTR_S | ATTR_CODE | ATTR_CE)) ==
-                 (ATTR_S | ATTR_CODE | ATTR_CE);
-    if (!conforming && (sq_desc_dpl(d.lo) < c->cpl ||
-                        sq_desc_dpl(d.lo) < (sel & 3u)))
-        return false;
-    if (!(attr & ATTR_S)) {
-        unsigned t = attr & 15;
-        /* which system types LAR and LSL know, legacy and long mode */
-        uint16_t lar = c->efer & EFER_LMA ? 0x1a04 : 0x1a3e;
-        uint16_t lsl = c->efer & EFER_LMA ? 0x0a04 : 0x0a0e;
-
-        if (what >= ASK_VERR || !((what == ASK_LAR ? lar : lsl) >> t & 1))
-            return false;
-    }
-    sq_desc_unpack(&d, sel, false, &v);
-    switch (what) {
-    case ASK_LAR: *answer = (uint32_t)(d.lo >> 32) & 0xf0ff00; break;
-    case ASK_LSL: *answer = v.limit; break;
-    case ASK_VERR: return !(attr & ATTR_CODE) || attr & ATTR_RW;
-    case ASK_VERW: return !(attr & ATTR_CODE) && attr & ATTR_RW;
-    }
-    return true;
-}
-static void ask_flag(struct sq_x86_cpu *c, bool yes)
-{
-    sq_set_status(c, (sq_status(c) & ~(uint32_t)FL_ZF) | (yes ? FL_ZF : 0));
-}
-#define ASK(name, what)                                                    \
-    static void name##_sel(struct sq_x86_cpu *c,                           \
-                           const struct sq_x86_insn *i, uint16_t sel)      \
-    {                                                                      \
-        uint32_t answer = 0;                                               \
-        bool yes = ask(c, i, sel, what, &answer);                          \
-                                                                           \
-        if (yes && what <= ASK_LSL) {                                      \
-            if (i->osz == 1)                                               \
-                WR(16, i->reg, answer);                                    \
-            else                                                           \
-                WR(32, i->reg, answer);                                    \
-        }                                                                  \
-        ask_flag(c, yes);                                                  \
-    }                                                                      \
-    OP(name##_r)                                                           \
-    {                                                                      \
-        name##_sel(c, i, RD(16, i->rm));                                   \
-        NEXT;                                                              \
-    }                                                                      \
-    OP(name##_m)                                                           \
-    {                                                                      \
-        need_protected(c, i);                                              \
-        name##_sel(c, i, LD(16, sq_ea(c, i, 2, ACCESS_R)));                \
-        NEXT;                                                              \
-    }                                                                      \
-    FAM1(name, name##_r, name##_m)
-ASK(lar, ASK_LAR)
-ASK(lsl, ASK_LSL)
-ASK(verr, ASK_VERR)
-ASK(verw, ASK_VERW)
-
 /* --- TLB, caches ----------------------------------------------------- */
 
 OP(invlpg)
 {
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     sq_x86_tlb_flush_page(c, sq_ea_sum(c, i) + (i->flags & IF_RIPREL_RAW
                                                     ? i->off + i->len
                                                     : 0) +
                                  (c->code64 ? c->segbase[i->seg]
                                             : c->seg[i->seg].base));
-    end(c, i);
+    sq_end_block(c, i);
 }
 FAM1(invlpg, NULL, invlpg)
 /* One address of a PCID, or all of it; everything; all but global pages. */
@@ -505,7 +274,7 @@ OP(invpcid)
     sq_x86_cpuid(c, 7, 0, leaf);
     if (!(leaf[1] >> 10 & 1) || !(c->cr0 & CR0_PE))
         sq_x86_ud(c, i);
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     sq_ld_bytes(c, i, sq_ea(c, i, 16, ACCESS_R), d, 16);
     pcid = d[0];
     current = !(c->cr4 & CR4_PCIDE) || pcid == (c->cr3 & 0xfff);
@@ -521,12 +290,12 @@ OP(invpcid)
         sq_x86_tlb_flush(c, type != 2);
     if (type == 3)
         sq_x86_tlb_forget(c, -1);
-    end(c, i);
+    sq_end_block(c, i);
 }
 FAM1(invpcid, NULL, invpcid)
 OP(wbinvd)
 {
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     NEXT;
 }
 FAM1(wbinvd, wbinvd, NULL)
@@ -554,12 +323,12 @@ OP(sti)
         sq_cast_shadow(c, false);
         sq_x86_irq_recheck(c);
     }
-    end(c, i);
+    sq_end_block(c, i);
 }
 OP(hlt)
 {
-    need_cpl0(c, i);
-    end(c, i);
+    sq_need_cpl0(c, i);
+    sq_end_block(c, i);
     c->irq_shadow = false;
     if (c->rflags & FL_TF)
         return; /* the trap behind it ends the halt at once */
@@ -581,7 +350,7 @@ OP(rdmsr)
 {
     uint64_t v;
 
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     if (sq_x86_msr_read(c, (uint32_t)c->gpr[R_CX], &v))
         sq_x86_gp(c, i, 0);
     edx_eax(c, v);
@@ -592,7 +361,7 @@ OP(wrmsr)
     uint64_t v = (uint32_t)c->gpr[R_AX] | c->gpr[R_DX] << 32;
     uint64_t next = sq_next_rip(c, i);
 
-    need_cpl0(c, i);
+    sq_need_cpl0(c, i);
     if (sq_x86_msr_write(c, (uint32_t)c->gpr[R_CX], v))
         sq_x86_gp(c, i, 0);
     c->gpr[SQ_RIP] = next;
@@ -618,7 +387,7 @@ OP(cpuid)
     c->gpr[R_BX] = out[1];
     c->gpr[R_CX] = out[2];
     c->gpr[R_DX] = out[3];
-    end(c, i);
+    sq_end_block(c, i);
 }
 FAM1(rdmsr, rdmsr, NULL)
 FAM1(wrmsr, wrmsr, NULL)
@@ -648,7 +417,7 @@ static void random_value(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     else
         ok = getentropy(&v, sizeof(v)) == 0;
 
-    write_by_size(c, i, v);
+    sq_write_by_size(c, i, v);
     sq_set_status(c, ok ? FL_CF : 0);
 }
 OP(rdrand)
@@ -765,14 +534,14 @@ static bool send_ipis(struct sq_x86_cpu *c)
 static void hypercall(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
 {
     if (send_ipis(c)) {
-        end(c, i);
+        sq_end_block(c, i);
         return;
     }
     c->exit->kind = SQUIB_EXIT_HYPERCALL;
     c->exit->hypercall = (struct squib_exit_hypercall){
         .function = c->gpr[R_AX],
         .args = {c->gpr[R_BX], c->gpr[R_CX], c->gpr[R_DX], c->gpr[R_SI]}};
-    end(c, i);
+    sq_end_block(c, i);
     c->hypercall_pending = true;
     sq_x86_leave_exit(c, NULL);
 }
@@ -793,13 +562,13 @@ OP(g7_r2)
     if (RM(i) == 0) {
         edx_eax(c, sq_x86_xgetbv(c, i, index));
     } else if (RM(i) == 1) {
-        need_cpl0(c, i);
+        sq_need_cpl0(c, i);
         sq_x86_xsetbv(c, i, index,
                       (uint32_t)c->gpr[R_AX] | c->gpr[R_DX] << 32);
     } else {
         sq_x86_ud(c, i);
     }
-    end(c, i);
+    sq_end_block(c, i);
 }
 OP(g7_r3)
 {
@@ -812,7 +581,7 @@ OP(g7_r7)
     if (RM(i) == 0 && c->code64) { /* SWAPGS */
         uint64_t base = c->seg[SEG_GS].base;
 
-        need_cpl0(c, i);
+        sq_need_cpl0(c, i);
         c->seg[SEG_GS].base = c->segbase[SEG_GS] = c->kernel_gs_base;
         c->kernel_gs_base = base;
     } else if (RM(i) == 1) { /* RDTSCP */

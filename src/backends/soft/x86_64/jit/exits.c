@@ -63,57 +63,18 @@ static uint8_t *translated(struct sq_tr *t, unsigned off)
     return code > SQ_JIT_NEVER ? t->j->rw + code : NULL;
 }
 
-/* Jumps to R9, adding `pop` to RSP on the way, if the jump cache has it.
- * Goes on behind with both unchanged if not; R10 and flags are lost. */
-static void look_up(struct sq_tr *t, int32_t pop)
-{
-    struct sq_emit *e = &t->e;
-    uint8_t *miss, *other, *stale;
-#define ENTRY(field)                                                       \
-    ((struct sq_emit_mem){H_SP, H_10, 0,                                   \
-                          CPU(jjc) + (int32_t)offsetof(struct sq_x86_jjc,  \
-                                                       field)})
-
-    _Static_assert(sizeof(struct sq_x86_jjc) == 64, "scale");
-    sq_emit_mov(e, H_10, H_9);
-    sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), SQ_E_W, 5, H_10); /* SHR */
-    sq_emit_u8(e, 12);
-    sq_emit_rr(e, SQ_OPC(0, 0, 0x33), 0, H_10, H_9); /* XOR */
-    sq_emit_rr(e, SQ_OPC(0, 0, 0x81), 0, 4, H_10);   /* AND */
-    sq_emit_u32(e, SQ_JJC_SIZE - 1);
-    sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), 0, 4, H_10); /* SHL */
-    sq_emit_u8(e, 6);
-    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), SQ_E_W, H_9, ENTRY(gva));
-    miss = sq_emit_jump(e, 5);
-    sq_emit_load(e, H_9, sq_jit_cpu(CPU(jc_key)));
-    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), SQ_E_W, H_9, ENTRY(key));
-    other = sq_emit_jump(e, 5);
-    sq_emit_load(e, H_9, ENTRY(gen_at));
-    sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), 0, H_9,
-               (struct sq_emit_mem){H_9, H_NONE, 0, 0});
-    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), 0, H_9, ENTRY(gen));
-    stale = sq_emit_jump(e, 5);
-    sq_emit_load(e, H_9, ENTRY(page));
-    sq_emit_store(e, sq_jit_cpu(CPU(js.page)), H_9);
-    if (pop)
-        sq_emit_lea(e, H_11, (struct sq_emit_mem){H_11, H_NONE, 0, pop});
-    sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 4, ENTRY(code));
-    sq_emit_patch(other, e->at);
-    sq_emit_patch(stale, e->at);
-    sq_emit_load(e, H_9, ENTRY(gva));
-    sq_emit_patch(miss, e->at);
-#undef ENTRY
-}
-
 /* Jumps to R9, through C if the jump cache does not have it. `raises`: a
- * target that is not canonical is a fault of the current instruction. */
+ * target that is not canonical is a fault of the current instruction, and
+ * RSP is `pop` less for it. */
 static void jump_r9(struct sq_tr *t, int32_t pop, bool raises)
 {
     uint32_t site = sq_tr_site(t, 0, false);
 
     t->j->sites[site].pop = pop;
     t->j->sites[site].no_fault = !raises;
-    look_up(t, pop);
+    if (pop)
+        sq_tr_move_rsp(t, pop);
+    sq_jit_emit_probe(&t->e, t->j->host, 0);
     to_stub_with(t, t->j->miss, site);
 }
 

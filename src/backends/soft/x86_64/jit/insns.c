@@ -46,9 +46,12 @@ bool sq_tr_native(const struct sq_tr *t, const struct sq_jit_op *op)
         return false;
     if (op->kind == JK_TSC) /* or it is the exact count that matters */
         return !t->c->det && !t->c->lockstep;
-    return op->kind == JK_RM ? encodable(t, op)
-                             : (op->kind != JK_CLI &&
-                                op->kind != JK_SWAPGS) || !t->user;
+    if (op->kind == JK_STI)
+        return !t->user && t->c->lapic;
+    if (op->kind == JK_CLI || op->kind == JK_SWAPGS ||
+        op->kind == JK_READ_CR)
+        return !t->user;
+    return op->kind != JK_RM || encodable(t, op);
 }
 
 /* The host register that stands for register operand `off`, which has been
@@ -505,9 +508,18 @@ static void emit(struct sq_tr *t)
     case JK_VEX_G: op_vex_g(t); break;
     case JK_BT_M: op_bt_m(t); break;
     case JK_REP: sq_tr_rep(t); break;
-    case JK_CLI: sq_tr_cli(t); break;
+    case JK_CLI:
+    case JK_CLD: sq_tr_clear(t, op->kind == JK_CLI ? FL_IF : FL_DF); break;
+    case JK_STI:
+        sq_tr_sti(t);
+        sq_tr_jump(t, H_NONE, next_off(t));
+        break;
     case JK_SWAPGS: sq_tr_swapgs(t); break;
     case JK_TSC: sq_tr_tsc(t); break;
+    case JK_READ_SEL:
+    case JK_READ_CR: sq_tr_read(t); break;
+    case JK_READ_BASE:
+    case JK_WRITE_BASE: sq_tr_base(t); break;
     case JK_PUSH:
     case JK_PUSH_I:
     case JK_PUSHF:

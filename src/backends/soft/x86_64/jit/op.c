@@ -286,6 +286,13 @@ static void map0(struct sq_jit_op *op, struct raw r)
         rm(op, opc, ROLE_W, ROLE_R);
         flags(op, 0, 0);
         break;
+    case 0x8c:
+        if (!op->mem && op->size > 2 && op->in.reg <= SEG_GS) {
+            op->kind = JK_READ_SEL;
+            op->ext = op->in.reg;
+            flags(op, 0, 0);
+        }
+        break;
     case 0x8d:
         op->kind = JK_LEA;
         flags(op, 0, 0);
@@ -401,6 +408,8 @@ static void map0(struct sq_jit_op *op, struct raw r)
     case 0xd8 ... 0xd9:
     case 0xdc ... 0xdf: op->rd = 0; break;
     case 0xfa: op->kind = JK_CLI, flags(op, 0, 0); break;
+    case 0xfb: op->kind = JK_STI, flags(op, 0, 0); break;
+    case 0xfc: op->kind = JK_CLD, flags(op, 0, 0); break;
     default: break;
     }
 }
@@ -520,10 +529,21 @@ static void map1(struct sq_jit_op *op, struct raw r)
             op->kind = JK_BSWAP, flags(op, 0, 0);
         break;
     case 0xae:
-        if (!op->mem && !r.f3 && x >= 5)
+        op->rd = 0;
+        if (!op->mem && !r.f3 && x >= 5) {
             op->kind = JK_NOP, op->ext = r.modrm, flags(op, 0, 0);
-        else
-            op->rd = 0;
+        } else if (!op->mem && r.f3 && x < 4) {
+            op->kind = x < 2 ? JK_READ_BASE : JK_WRITE_BASE;
+            op->ext = x & 1 ? SEG_GS : SEG_FS;
+            flags(op, 0, 0);
+        }
+        break;
+    case 0x20:
+        if (op->in.reg == 0 || (op->in.reg >= 2 && op->in.reg <= 4)) {
+            op->kind = JK_READ_CR;
+            op->ext = op->in.reg;
+            flags(op, 0, 0);
+        }
         break;
     case 0x01:
         if (r.modrm == 0xf8)

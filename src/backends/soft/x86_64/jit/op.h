@@ -16,10 +16,14 @@ enum sq_jit_kind {
     JK_BT_M,   /* a bit string in memory: reg may reach beyond the operand */
     JK_REP,    /* REP MOVS, REP STOS; see `ext` */
     JK_CLI, JK_SWAPGS, /* in kernel mode */
+    JK_CLD,
+    JK_READ_SEL, JK_READ_CR, /* MOV from segment, control register `ext` */
+    JK_READ_BASE, JK_WRITE_BASE, /* RDFSBASE and its kin; `ext`: segment */
     JK_TSC, /* RDTSC, RDTSCP (ext is 1) */
     JK_PUSHF,
     JK_PUSH, JK_PUSH_I, JK_PUSH_M, JK_POP, JK_LEAVE,
-    JK_JCC, JK_JMP, JK_CALL, JK_JMP_I, JK_CALL_I, JK_RET, /* end a block */
+    JK_JCC, JK_JMP, JK_CALL, JK_JMP_I, JK_CALL_I, JK_RET, /* end a block, */
+    JK_STI, /* and so does this, in kernel mode */
 };
 
 /* Operands of JK_SSE in encoding order; an immediate may follow. */

@@ -80,21 +80,23 @@ static bool may_run(const struct sq_x86_cpu *c)
     return c->code64 && (c->cpl == 0 || c->cpl == 3);
 }
 
-static struct sq_x86_jjc *jjc_at(struct sq_x86_cpu *c, uint64_t gva)
+static struct sq_x86_jjc *jjc_at(struct sq_x86_cpu *c, uint64_t gva,
+                                 unsigned way)
 {
-    return &c->jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva) &
-                      (SQ_JJC_SIZE - 1)];
+    return &c->jjc[((uint32_t)(gva >> 12) ^ (uint32_t)gva ^ way) &
+                   (SQ_JJC_SIZE - 1)];
 }
 
 static void enter_jump(struct sq_x86_cpu *c, const struct sq_x86_block *b,
                        bool user)
 {
     uint64_t gva = c->gpr[SQ_RIP];
-    struct sq_x86_jjc *e = jjc_at(c, gva);
+    struct sq_x86_jjc *e = jjc_at(c, gva, 0);
 
+    if (e->gva != gva)
+        *jjc_at(c, gva, 1) = *e; /* its place, too */
     e->gva = gva;
-    e->key = c->jc_key;
-    e->page = gva & ~0xfffull;
+    e->key = (uint32_t)(c->jc_key >> 32);
     e->code = c->jit->rx + sq_jit_of(b, user);
     e->gen_at = &b->page->gen;
     e->gen = b->gen;
@@ -105,7 +107,7 @@ static void enter_jump(struct sq_x86_cpu *c, const struct sq_x86_block *b,
 static const void *go_on(struct sq_x86_cpu *c)
 {
     uint64_t gva = c->gpr[SQ_RIP];
-    const struct sq_x86_jjc *e = jjc_at(c, gva);
+    const struct sq_x86_jjc *e = jjc_at(c, gva, 0);
     const struct sq_x86_jc *jc;
     bool user = c->cpl == 3;
 
@@ -114,7 +116,7 @@ static const void *go_on(struct sq_x86_cpu *c)
         atomic_load_explicit(&c->attn, memory_order_relaxed) ||
         (c->det && c->budget <= 0)) /* a timer was set */
         return c->jit->rx + c->jit->exit_clean;
-    if (e->gva != gva || e->key != c->jc_key ||
+    if (e->gva != gva || e->key != c->jc_key >> 32 ||
         atomic_load_explicit(e->gen_at, memory_order_relaxed) != e->gen) {
         jc = sq_x86_jc_at(c, gva);
         if (jc->key != (gva ^ c->jc_key) || !sq_block_fresh(jc->block) ||
@@ -122,7 +124,7 @@ static const void *go_on(struct sq_x86_cpu *c)
             return c->jit->rx + c->jit->exit_clean;
         enter_jump(c, jc->block, user);
     }
-    c->js.page = e->page;
+    c->js.page = gva & ~0xfffull;
     return e->code;
 }
 
@@ -130,9 +132,10 @@ const void *sq_jit_miss(struct sq_x86_cpu *c, uint32_t site, uint64_t gva)
 {
     const struct sq_jit_site *s = &c->jit->sites[site];
 
-    if (!sq_canonical(gva) && !s->no_fault)
+    if (!sq_canonical(gva) && !s->no_fault) {
+        c->gpr[R_SP] -= (uint64_t)(int64_t)s->pop;
         return sq_jit_interp(c, site); /* which raises what is due */
-    c->gpr[R_SP] += (uint64_t)(int64_t)s->pop;
+    }
     c->gpr[SQ_RIP] = gva;
     return go_on(c);
 }

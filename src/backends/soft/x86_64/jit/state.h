@@ -96,6 +96,9 @@ static inline unsigned sq_jit_host(unsigned g)
 
 /* Emits what all blocks share; called with empty code memory. (stubs.c) */
 void sq_jit_emit_stubs(struct sq_jit *j);
+/* Jumps to R9 if way 0 or 1 of the jump cache has it; goes on behind with R9
+ * unchanged if not. R10 and flags are lost. */
+void sq_jit_emit_probe(struct sq_emit *e, unsigned host, unsigned way);
 
 /* Translates b for user or kernel mode; b->jit[user] is set, or marked as
  * not to be tried again. False: there is no room. The caller has the lock.

@@ -123,6 +123,53 @@ static void call(struct sq_emit *e, uint64_t fn)
     sq_emit_rr(e, SQ_OPC(0, 0, 0xff), 0, 2, H_AX);
 }
 
+void sq_jit_emit_probe(struct sq_emit *e, unsigned host, unsigned way)
+{
+    uint8_t *miss, *other, *stale;
+#define ENTRY(field)                                                       \
+    ((struct sq_emit_mem){H_SP, H_10, 0,                                   \
+                          CPU(jjc) + (int32_t)offsetof(struct sq_x86_jjc,  \
+                                                       field)})
+
+    _Static_assert(sizeof(struct sq_x86_jjc) == 32, "scale");
+    if (host & SQ_JIT_V3) {
+        sq_emit_vex_rr(e, SQ_OPC(0xf2, 3, 0xf0), SQ_E_W, H_10, 0, H_9);
+    } else {
+        sq_emit_mov(e, H_10, H_9);
+        sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), SQ_E_W, 5, H_10); /* SHR */
+    }
+    sq_emit_u8(e, 12);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x33), 0, H_10, H_9); /* XOR */
+    if (way) {
+        sq_emit_rr(e, SQ_OPC(0, 0, 0x83), 0, 6, H_10); /* XOR */
+        sq_emit_u8(e, (uint8_t)way);
+    }
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x81), 0, 4, H_10); /* AND */
+    sq_emit_u32(e, SQ_JJC_SIZE - 1);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), 0, 4, H_10); /* SHL */
+    sq_emit_u8(e, 5);
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), SQ_E_W, H_9, ENTRY(gva));
+    miss = sq_emit_jump(e, 5);
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), 0, H_9, sq_jit_cpu(CPU(jc_key) + 4));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), 0, H_9, ENTRY(key));
+    other = sq_emit_jump(e, 5);
+    sq_emit_load(e, H_9, ENTRY(gen_at));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), 0, H_9,
+               (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x3b), 0, H_9, ENTRY(gen));
+    stale = sq_emit_jump(e, 5);
+    sq_emit_load(e, H_9, ENTRY(gva));
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x81), SQ_E_W, 4, H_9); /* AND */
+    sq_emit_u32(e, ~0xfffu);
+    sq_emit_store(e, sq_jit_cpu(CPU(js.page)), H_9);
+    sq_emit_rm(e, SQ_OPC(0, 0, 0xff), 0, 4, ENTRY(code));
+    sq_emit_patch(other, e->at);
+    sq_emit_patch(stale, e->at);
+    sq_emit_load(e, H_9, ENTRY(gva));
+    sq_emit_patch(miss, e->at);
+#undef ENTRY
+}
+
 /* Calls fn(c, r10, r9) with the guest's registers in gpr[] and goes on where
  * it says, with R9 = js.gva and R10 = js.add. */
 static void call_out(struct sq_emit *e, uint64_t fn)
@@ -220,7 +267,10 @@ void sq_jit_emit_stubs(struct sq_jit *j)
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_slow);
     j->interp = here(j, &e);
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_interp);
-    j->miss = here(j, &e);
+    j->miss = here(j, &e); /* the other entry, then C */
+    sq_emit_store(&e, sq_jit_cpu(CPU(js.tmp)), H_10);
+    sq_jit_emit_probe(&e, j->host, 1);
+    sq_emit_load(&e, H_10, sq_jit_cpu(CPU(js.tmp)));
     call_out(&e, (uint64_t)(uintptr_t)sq_jit_miss);
     j->tsc = here(j, &e);
     tsc(&e);

@@ -26,10 +26,103 @@ static void shift(struct sq_tr *t, unsigned x, unsigned r, uint8_t by)
 enum { SHL = 4, SHR = 5, SAR = 7 };
 enum { OR = 1, AND = 4 };
 
-void sq_tr_cli(struct sq_tr *t)
+void sq_tr_clear(struct sq_tr *t, uint32_t flag)
 {
-    field_op(t, AND, CPU(rflags), ~(uint32_t)FL_IF);
+    field_op(t, AND, CPU(rflags), ~flag);
     t->host_ok = false;
+}
+
+static void set_bool(struct sq_tr *t, int32_t off, bool v)
+{
+    sq_emit_rm(&t->e, SQ_OPC(0, 0, 0xc6), 0, 0, sq_jit_cpu(off));
+    sq_emit_u8(&t->e, v);
+}
+
+/* What waits is the interpreter's. What arrives later is held off for one
+ * instruction by the shadow (sq_cast_shadow()), as it is seen at the next
+ * block's head. The trap flag is not set where translated code runs. */
+void sq_tr_sti(struct sq_tr *t)
+{
+    const struct sq_emit_mem events = {
+        H_9, H_NONE, 0, (int32_t)offsetof(struct sq_lapic, events)};
+    struct sq_emit *e = &t->e;
+    uint8_t *is_set;
+
+    sq_emit_rm(e, SQ_OPC(0, 0, 0xf7), 0, 0, sq_jit_cpu(CPU(rflags)));
+    sq_emit_u32(e, FL_IF); /* TEST */
+    is_set = sq_emit_jump(e, 5);
+    sq_emit_load(e, H_9, sq_jit_cpu(CPU(lapic)));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x83), 0, 7, events); /* CMP */
+    sq_emit_u8(e, 0);
+    sq_tr_interp_if(t, 5);
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x80), 0, 7, sq_jit_cpu(CPU(nmi_pending)));
+    sq_emit_u8(e, 0);
+    sq_tr_interp_if(t, 5);
+    field_op(t, OR, CPU(rflags), FL_IF);
+    set_bool(t, CPU(irq_shadow), true);
+    set_bool(t, CPU(ss_shadow), false);
+    /* icount, as of now: the block, whose last one this is, was counted */
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), 0, H_9, sq_jit_cpu(CPU(js.fuel_then)));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x2b), 0, H_9, sq_jit_cpu(CPU(js.fuel)));
+    sq_emit_rm(e, SQ_OPC(0, 0, 0x03), SQ_E_W, H_9, sq_jit_cpu(CPU(icount)));
+    sq_emit_store(e, sq_jit_cpu(CPU(shadow_icount)), H_9);
+    sq_emit_patch(is_set, e->at);
+    t->host_ok = false;
+}
+
+void sq_tr_canonical(struct sq_tr *t)
+{
+    struct sq_emit *e = &t->e;
+
+    sq_emit_mov(e, H_10, H_9);
+    shift(t, SHL, H_10, 16);
+    shift(t, SAR, H_10, 16);
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x3b), SQ_E_W, H_10, H_9); /* CMP */
+    sq_tr_interp_if(t, 5);
+}
+
+void sq_tr_read(struct sq_tr *t)
+{
+    const struct sq_jit_op *op = sq_tr_op(t);
+    struct sq_emit *e = &t->e;
+    unsigned g = op->in.rm / 8, h = sq_jit_homed(g) ? H_9 : sq_jit_host(g);
+    const int32_t cr[] = {CPU(cr0), 0, CPU(cr2), CPU(cr3), CPU(cr4)};
+
+    if (op->kind == JK_READ_CR)
+        sq_emit_load(e, h, sq_jit_cpu(cr[op->ext]));
+    else
+        sq_emit_rm(e, SQ_OPC(0, 1, 0xb7), 0, h, /* MOVZX */
+                   sq_jit_cpu(CPU(seg[0].sel) +
+                              op->ext * (int32_t)sizeof(t->c->seg[0])));
+    if (h == H_9)
+        sq_emit_store(e, HOME(g), H_9);
+}
+
+/* FS and GS bases, which 64-bit code may have at any privilege. */
+void sq_tr_base(struct sq_tr *t)
+{
+    const struct sq_jit_op *op = sq_tr_op(t);
+    struct sq_emit *e = &t->e;
+    struct sq_emit_mem base = sq_jit_cpu(
+        CPU(seg[0].base) + op->ext * (int32_t)sizeof(t->c->seg[0]));
+    unsigned g = op->in.rm / 8, h = sq_jit_homed(g) ? H_9 : sq_jit_host(g);
+
+    sq_emit_rm(e, SQ_OPC(0, 0, 0xf7), 0, 0, sq_jit_cpu(CPU(cr4))); /* TEST */
+    sq_emit_u32(e, CR4_FSGSBASE);
+    sq_tr_interp_if(t, 4);
+    t->host_ok = false;
+    if (op->kind == JK_READ_BASE) {
+        sq_emit_rm(e, SQ_OPC(0, 0, 0x8b), op->size == 8 ? SQ_E_W : 0, h, base);
+        if (h == H_9)
+            sq_emit_store(e, HOME(g), H_9);
+        return;
+    }
+    if (h == H_9)
+        sq_emit_load(e, H_9, HOME(g));
+    sq_emit_rr(e, SQ_OPC(0, 0, 0x8b), op->size == 8 ? SQ_E_W : 0, H_9, h);
+    sq_tr_canonical(t);
+    sq_emit_store(e, base, H_9);
+    sq_emit_store(e, sq_jit_cpu(CPU(segbase[0]) + op->ext * 8), H_9);
 }
 
 void sq_tr_swapgs(struct sq_tr *t)

@@ -137,8 +137,16 @@ void sq_tr_move_rsp(struct sq_tr *t, int32_t by);
 unsigned sq_tr_run(struct sq_tr *t);
 void sq_tr_cold_run(struct sq_tr *t, const struct sq_tr_cold *cold);
 /* (system.c) Only for translations that run in kernel mode: */
-void sq_tr_cli(struct sq_tr *t);
+void sq_tr_sti(struct sq_tr *t); /* and nothing waits behind it */
 void sq_tr_swapgs(struct sq_tr *t);
+/* CLI or CLD: a flag in rflags, which is not a status flag. */
+void sq_tr_clear(struct sq_tr *t, uint32_t flag);
+/* If R9 is not canonical, it is the interpreter's turn. R10 is lost. */
+void sq_tr_canonical(struct sq_tr *t);
+/* MOV from a segment or control register. */
+void sq_tr_read(struct sq_tr *t);
+/* RDFSBASE and its kin. */
+void sq_tr_base(struct sq_tr *t);
 /* RDTSC, RDTSCP. */
 void sq_tr_tsc(struct sq_tr *t);
 /* RFLAGS to R10; status flags are in js.flags. */

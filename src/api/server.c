@@ -276,13 +276,9 @@ struct sq_poller *sq_api_server_poller(struct sq_api_server *s)
 static void *thread_main(void *arg)
 {
     struct sq_api_server *s = arg;
-    sigset_t all;
 
     /* By itself, so that its first line of the log has the name. */
     sq_host_name_thread(pthread_self(), "fc_api");
-    /* Signals for the process are the event thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
     sq_poller_run(s->poller, NULL);
     for (size_t i = 0; i < SQ_ARRAY_LEN(s->conn); i++)
         if (s->conn[i].fd >= 0 && s->conn[i].out_len)
@@ -292,8 +288,15 @@ static void *thread_main(void *arg)
 
 int sq_api_server_start(struct sq_api_server *s, struct squib_error *err)
 {
-    int e = pthread_create(&s->thread, NULL, thread_main, s);
+    sigset_t all, before;
+    int e;
 
+    /* Signals for the process are the event thread's; the new one is born
+     * with all of them blocked, so that none comes to it meanwhile. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    e = pthread_create(&s->thread, NULL, thread_main, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (e)
         return sq_err_os(err, SQUIB_E_OS, e, "API thread");
     s->started = true;

@@ -315,11 +315,12 @@ int sq_api_server_start(struct sq_api_server *s, struct squib_error *err)
     sigset_t all, before;
     int e;
 
-    /* Signals for the process are the event thread's, from the thread's first
-     * moment on; this one is for the thread that made a forbidden call. */
+    /* Signals for the process are the event thread's; the new one is born
+     * with all of them blocked, so that none comes to it meanwhile, but the
+     * one of a forbidden call, which the thread itself made. */
     sigfillset(&all);
     sigdelset(&all, SIGSYS);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     e = pthread_create(&s->thread, NULL, thread_main, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (e)

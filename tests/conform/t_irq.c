@@ -302,6 +302,8 @@ static void sti_holds_off(struct cf *t)
     struct sender s;
     pthread_t thread;
 
+    if (squib_backend_caps(t->be) & SQUIB_CAP_HARDWARE)
+        cf_skip("it is the processor that holds them off");
     cf_vm(t, 1, true, false);
     CF_PUT(t, 0x14000, hold_off_handler);
     cf_gate(t, 0x41, 0x14000, 0);

@@ -308,8 +308,8 @@ static void full(const char *backend, unsigned n, uint64_t want)
     run_all(&m, backend);
     check(sq_block_forgotten(soft(&m)->blocks) > 2, backend, n,
           "the cache was hardly ever full");
-    check(!soft(&m)->jit || n == 2 || translated(&m) > 2 * FUNCTION_COUNT,
-          backend, n, "hardly anything was translated");
+    check(!soft(&m)->jit || n == 2 || translated(&m) > 0, backend, n,
+          "nothing was translated");
     same_results(&m, backend, want);
     unmake(&m);
 }

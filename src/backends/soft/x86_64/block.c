@@ -133,12 +133,15 @@ uint64_t sq_block_asked(struct sq_x86_cpu *c)
     return atomic_load(&c->blocks->asked);
 }
 
-/* Whether all who could write to the page have answered. */
+/* Whether all who could write to the page have answered, and nobody is
+ * writing in the slow path. */
 static bool settled(struct sq_x86_cpu *c, struct sq_code_page *p)
 {
     struct sq_block_cache *bc = c->blocks;
     uint64_t asked = atomic_load(&p->asked), all;
 
+    if (SQ_UNLIKELY(atomic_load(&p->writing)))
+        return false;
     if (SQ_LIKELY(asked <= atomic_load(&bc->answered)))
         return true;
     pthread_mutex_lock(&c->vm->lock);

@@ -33,6 +33,12 @@
  * bumps the generation. But the vCPU's answer is stored after that write, and
  * who sees the answer and reads then, reads what was written.
  *
+ * A write to cached code bumps the generation twice: before the bytes change,
+ * so that nobody who has executed the new ones, decoding them, then finds the
+ * old ones in the cache; and behind it, for those who decoded meanwhile. What
+ * they decoded is not kept, either: they see that somebody writes, or who
+ * writes sees their granules.
+ *
  * Two blocks in five run only once. So a block enters the cache when it runs
  * for the second time on one vCPU; the first time it is the vCPU's own
  * (struct sq_x86_young).
@@ -126,6 +132,20 @@ static inline void sq_code_page_drop(struct sq_code_page *p,
         return;
     atomic_store(&p->granules, 0);
     atomic_store(&p->gen, gen + 2);
+}
+
+/* Around a vCPU's write that the TLB does not serve: before it, and after
+ * sq_soft_wrote(). */
+static inline void sq_code_page_write_begin(struct sq_code_page *p,
+                                            uint64_t granule_mask)
+{
+    atomic_fetch_add(&p->writing, 1);
+    sq_code_page_drop(p, granule_mask);
+}
+
+static inline void sq_code_page_write_end(struct sq_code_page *p)
+{
+    atomic_fetch_sub(&p->writing, 1);
 }
 
 /* The generation that what is decoded from now on belongs to. */

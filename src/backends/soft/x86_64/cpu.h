@@ -187,6 +187,7 @@ struct sq_code_page {
     _Atomic uint64_t granules; /* bit n: bytes 64n..64n+63 were decoded */
     _Atomic uint64_t asked;    /* the last time that writers were asked to
                                   give it up, 0: never */
+    _Atomic uint32_t writing;  /* vCPUs in the slow path of a write to it */
 };
 
 /* Does not change once it is in the cache, but for the atomic members. */

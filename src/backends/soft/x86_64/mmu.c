@@ -436,21 +436,23 @@ static void write_page(struct sq_x86_cpu *c, const struct sq_x86_insn *i,
 {
     uint64_t gpa = sq_tlb_gpa(e->gpa) + (gva & 0xfff);
     struct sq_soft_slot *s = sq_soft_slot_of(c->vm, gpa);
+    struct sq_code_page *p;
 
     if (!s || !(s->prot & SQUIB_PROT_WRITE)) {
         sq_x86_mmio_write(c, i, gpa, src, n);
         return;
     }
+    p = &s->pages[(gpa - s->gpa) >> 12];
     if (SQ_UNLIKELY(c->lockstep)) {
-        const struct sq_code_page *p = &s->pages[(gpa - s->gpa) >> 12];
-
         if (atomic_load(&p->granules) & sq_code_granules(gpa, n))
             sq_lockstep_alone(c, i);
         if (sq_lockstep_write(c, s->hva + (gpa - s->gpa), src, n))
             return;
     }
+    sq_code_page_write_begin(p, sq_code_granules(gpa, n));
     memcpy(s->hva + (gpa - s->gpa), src, n);
     sq_soft_wrote(c->vm, gpa, n);
+    sq_code_page_write_end(p);
     /* If that was our own code, the rest of this block is stale: let it end
      * after this instruction. */
     if (i && !sq_block_fresh(c->block))

@@ -71,13 +71,13 @@ static void need_protected(struct sq_x86_cpu *c, const struct sq_x86_insn *i)
     OP(name##_r)                                                           \
     {                                                                      \
         need_protected(c, i);                                              \
-        sq_write_by_size(c, i, c->seg[seg_].sel);                             \
+        sq_write_by_size(c, i, c->seg[seg_].sel);                          \
         NEXT;                                                              \
     }                                                                      \
     OP(name##_m)                                                           \
     {                                                                      \
         need_protected(c, i);                                              \
-        sq_store16(c, i, c->seg[seg_].sel);                                   \
+        sq_store16(c, i, c->seg[seg_].sel);                                \
         NEXT;                                                              \
     }                                                                      \
     FAM1(name, name##_r, name##_m)

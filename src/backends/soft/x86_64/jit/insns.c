@@ -215,7 +215,7 @@ static void op_bt_m(struct sq_tr *t)
         sq_emit_load(e, H_10, sq_jit_cpu(CPU(js.tmp)));
     }
     sq_emit_rm(e, op->opc, fl | (op->in.flags & IF_LOCK ? SQ_E_LOCK : 0u),
-               H_10, (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+               H_10, sq_tr_at_r9);
 }
 
 /* --- others -------------------------------------------------------------- */
@@ -283,8 +283,7 @@ static void with_divisor(struct sq_tr *t, uint32_t opc, unsigned reg)
     unsigned g = op->in.rm / 8, fl = size_flags(op);
 
     if (op->mem)
-        sq_emit_rm(&t->e, opc, fl, reg,
-                   (struct sq_emit_mem){H_9, H_NONE, 0, 0});
+        sq_emit_rm(&t->e, opc, fl, reg, sq_tr_at_r9);
     else if (sq_jit_homed(g))
         sq_emit_rm(&t->e, opc, fl, reg, HOME(g));
     else

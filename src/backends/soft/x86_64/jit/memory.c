@@ -61,17 +61,10 @@ struct sq_emit_mem sq_tr_ea(struct sq_tr *t)
 static void entry_of(struct sq_tr *t)
 {
     struct sq_emit *e = &t->e;
-    const unsigned by = 12 - 5;
 
     _Static_assert(sizeof(struct sq_tlb_entry) == 32, "entry");
     _Static_assert(SQ_TLB_BITS == 10, "mask");
-    if (t->j->host & SQ_JIT_V3) {
-        sq_emit_vex_rr(e, SQ_OPC(0xf2, 3, 0xf0), 0, H_10, 0, H_9); /* RORX */
-    } else {
-        sq_emit_rr(e, SQ_OPC(0, 0, 0x8b), 0, H_10, H_9);
-        sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), 0, 5, H_10); /* SHR */
-    }
-    sq_emit_u8(e, by);
+    sq_jit_emit_shifted(e, t->j->host, 12 - 5);
     sq_emit_rr(e, SQ_OPC(0, 0, 0x81), 0, 4, H_10); /* AND */
     sq_emit_u32(e, (SQ_TLB_SIZE - 1) << 5);
 }

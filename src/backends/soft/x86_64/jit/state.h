@@ -96,6 +96,8 @@ static inline unsigned sq_jit_host(unsigned g)
 
 /* Emits what all blocks share; called with empty code memory. (stubs.c) */
 void sq_jit_emit_stubs(struct sq_jit *j);
+/* R10 = R9's low 32 bits, shifted right; its top `by` bits are anything. */
+void sq_jit_emit_shifted(struct sq_emit *e, unsigned host, uint8_t by);
 /* Jumps to R9 if way 0 or 1 of the jump cache has it; goes on behind with R9
  * unchanged if not. R10 and flags are lost. */
 void sq_jit_emit_probe(struct sq_emit *e, unsigned host, unsigned way);

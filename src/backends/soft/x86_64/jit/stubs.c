@@ -123,6 +123,17 @@ static void call(struct sq_emit *e, uint64_t fn)
     sq_emit_rr(e, SQ_OPC(0, 0, 0xff), 0, 2, H_AX);
 }
 
+void sq_jit_emit_shifted(struct sq_emit *e, unsigned host, uint8_t by)
+{
+    if (host & SQ_JIT_V3) {
+        sq_emit_vex_rr(e, SQ_OPC(0xf2, 3, 0xf0), 0, H_10, 0, H_9); /* RORX */
+    } else {
+        sq_emit_rr(e, SQ_OPC(0, 0, 0x8b), 0, H_10, H_9);
+        sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), 0, 5, H_10); /* SHR */
+    }
+    sq_emit_u8(e, by);
+}
+
 void sq_jit_emit_probe(struct sq_emit *e, unsigned host, unsigned way)
 {
     uint8_t *miss, *other, *stale;
@@ -132,13 +143,8 @@ void sq_jit_emit_probe(struct sq_emit *e, unsigned host, unsigned way)
                                                        field)})
 
     _Static_assert(sizeof(struct sq_x86_jjc) == 32, "scale");
-    if (host & SQ_JIT_V3) {
-        sq_emit_vex_rr(e, SQ_OPC(0xf2, 3, 0xf0), SQ_E_W, H_10, 0, H_9);
-    } else {
-        sq_emit_mov(e, H_10, H_9);
-        sq_emit_rr(e, SQ_OPC(0, 0, 0xc1), SQ_E_W, 5, H_10); /* SHR */
-    }
-    sq_emit_u8(e, 12);
+    _Static_assert(SQ_JJC_SIZE <= 1u << (32 - 12), "of the low half");
+    sq_jit_emit_shifted(e, host, 12);
     sq_emit_rr(e, SQ_OPC(0, 0, 0x33), 0, H_10, H_9); /* XOR */
     if (way) {
         sq_emit_rr(e, SQ_OPC(0, 0, 0x83), 0, 6, H_10); /* XOR */
